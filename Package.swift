@@ -1,0 +1,48 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+let argumentParser = Target.Dependency.product(
+  name: "ArgumentParser", package: "swift-argument-parser")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+
+let package = Package(
+  name: "rsock",
+  products: [.executable(name: "rsock", targets: ["rsock"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+  ],
+  targets: [
+    // The program. docs/architecture.md says which module may import which, and why.
+    .target(name: "Wire", swiftSettings: settings),
+    .target(name: "Engine", dependencies: ["Wire"], swiftSettings: settings),
+    .target(
+      name: "Kernel", dependencies: ["Wire", "CLinux", "CMnl", "CCap"], swiftSettings: settings),
+    .target(
+      name: "Driver", dependencies: ["Engine", "Kernel", "Wire", logging], swiftSettings: settings),
+    .executableTarget(
+      name: "rsock", dependencies: ["Driver", "Wire", argumentParser], swiftSettings: settings),
+
+    // C headers and what Swift cannot import of them.
+    .target(
+      name: "CLinux", cSettings: [.treatAllWarnings(as: .error), .enableWarning("all")]),
+    .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
+    .systemLibrary(name: "CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
+  ]
+)
+
+// One value of _GNU_SOURCE for every module and for Glibc, or their copies of a C type differ.
+for target in package.targets where target.type != .system && target.name != "CLinux" {
+  target.cSettings = (target.cSettings ?? []) + [.define("_GNU_SOURCE")]
+}

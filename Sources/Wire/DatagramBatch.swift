@@ -1,0 +1,87 @@
+// A batch of datagrams on their way to an app or a target: views into the packets that they came
+// in, grouped into runs that one UDP_SEGMENT send can carry.
+
+/// One run: datagrams of one flow, all of `segmentSize` bytes but the last, which may be shorter.
+public struct DatagramRun: Sendable {
+  /// The engine's flow that they belong to.
+  public var flow: Int
+  /// The app's endpoint, where the flow has one (on the client).
+  public var destination: Endpoint
+  /// The datagrams, one piece each, all in the packet batch.
+  public var pieces: Range<Int>
+  /// The size of each datagram but the last, in bytes; 0 for one empty datagram.
+  public var segmentSize: Int
+  /// Whether another datagram may join: false once a shorter one has.
+  var isOpen: Bool
+  var payloadLength: Int
+}
+
+/// A batch of datagrams on their way to an app or a target.
+@safe public struct DatagramBatch: ~Copyable {
+  /// The most datagrams in a run: `UDP_MAX_SEGMENTS` of kernels before 6.9.
+  public static let runLimit = 64
+  /// The most bytes in a run: the largest UDP payload over IPv4.
+  public static let runPayloadLimit = 65_507
+
+  private let runStorage: UnsafeMutableBufferPointer<DatagramRun>
+  private let pieceStorage: UnsafeMutableBufferPointer<Piece>
+  private var pieceCount = 0
+  /// How many runs there are.
+  public private(set) var count = 0
+
+  /// An empty batch for up to `datagrams` datagrams.
+  public init(datagrams: Int) {
+    unsafe runStorage = .allocate(capacity: datagrams)
+    unsafe pieceStorage = .allocate(capacity: datagrams)
+  }
+
+  deinit {
+    unsafe runStorage.deallocate()
+    unsafe pieceStorage.deallocate()
+  }
+
+  /// Forgets all datagrams.
+  public mutating func removeAll() {
+    count = 0
+    pieceCount = 0
+  }
+
+  /// Run `index`.
+  public subscript(index: Int) -> DatagramRun {
+    precondition(index >= 0 && index < count)
+    return unsafe runStorage[index]
+  }
+
+  /// Piece `index` of all runs: one datagram.
+  public func piece(_ index: Int) -> Piece {
+    precondition(index >= 0 && index < pieceCount)
+    return unsafe pieceStorage[index]
+  }
+
+  /// Adds a datagram that lies at `payload` in the packet batch. False where the batch is full.
+  public mutating func append(flow: Int, destination: Endpoint, payload: Range<Int>) -> Bool {
+    guard unsafe pieceCount < pieceStorage.count else { return false }
+    unsafe pieceStorage[pieceCount] =
+      Piece(origin: .packets, offset: payload.lowerBound, length: payload.count)
+    pieceCount &+= 1
+    if count > 0, unsafe joinLast(&runStorage[count &- 1], flow: flow, length: payload.count) {
+      return true
+    }
+    unsafe runStorage[count] = DatagramRun(
+      flow: flow, destination: destination, pieces: pieceCount &- 1..<pieceCount,
+      segmentSize: payload.count, isOpen: !payload.isEmpty, payloadLength: payload.count)
+    count &+= 1
+    return true
+  }
+
+  /// Makes the newest piece part of `run` where it fits there.
+  private func joinLast(_ run: inout DatagramRun, flow: Int, length: Int) -> Bool {
+    guard run.isOpen, run.flow == flow, length > 0, length <= run.segmentSize,
+      run.pieces.count < Self.runLimit, run.payloadLength &+ length <= Self.runPayloadLimit
+    else { return false }
+    run.pieces = run.pieces.lowerBound..<pieceCount
+    run.payloadLength &+= length
+    run.isOpen = length == run.segmentSize
+    return true
+  }
+}

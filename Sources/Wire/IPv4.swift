@@ -1,0 +1,86 @@
+// The IPv4 header (RFC 791): a view of a received one, and the one that we send.
+
+/// A received IPv4 packet whose header was checked. Byte counts are the packet's own, so link
+/// padding behind it is gone.
+public struct IPv4Packet: ~Escapable {
+  /// The bytes behind the header.
+  public let payload: RawSpan
+  /// Where it comes from.
+  public let source: IPv4Address
+  /// Where it goes.
+  public let destination: IPv4Address
+  /// The protocol number of the payload (6 is TCP).
+  public let protocolNumber: UInt8
+
+  /// Checks lengths, version, and that it is no fragment. The header checksum is not checked:
+  /// the kernel did so before the tap (`ip_rcv_core`), or the transport checksum covers the
+  /// addresses.
+  @_lifetime(copy bytes)
+  public init?(_ bytes: RawSpan) {
+    guard bytes.byteCount >= IPv4Header.byteCount else { return nil }
+    let versionAndLength = bytes.byte(at: 0)
+    let headerLength = Int(versionAndLength & 0x0F) &* 4
+    let totalLength = Int(bytes.be16(at: 2))
+    let fragment = bytes.be16(at: 6) & 0x3FFF  // MF and the offset, not DF
+    guard versionAndLength >> 4 == 4, headerLength >= IPv4Header.byteCount,
+      totalLength >= headerLength, totalLength <= bytes.byteCount, fragment == 0
+    else { return nil }
+    protocolNumber = bytes.byte(at: 9)
+    source = IPv4Address(rawValue: bytes.be32(at: 12))
+    destination = IPv4Address(rawValue: bytes.be32(at: 16))
+    payload = bytes.extracting(headerLength..<totalLength)
+  }
+}
+
+/// The header that we send: no options, DSCP and ECN 0, don't fragment, TTL 64.
+public struct IPv4Header: Sendable {
+  /// Its size in bytes.
+  public static let byteCount = 20
+
+  /// Where it comes from.
+  public var source: IPv4Address
+  /// Where it goes.
+  public var destination: IPv4Address
+  /// The identification field; counts up per connection as a kernel's does.
+  public var identification: UInt16
+  /// The protocol number of the payload.
+  public var protocolNumber: UInt8
+  /// The payload's size in bytes, at most 65,515.
+  public var payloadLength: Int
+
+  /// A header from its fields.
+  @inlinable
+  public init(
+    source: IPv4Address, destination: IPv4Address, identification: UInt16, protocolNumber: UInt8,
+    payloadLength: Int
+  ) {
+    self.source = source
+    self.destination = destination
+    self.identification = identification
+    self.protocolNumber = protocolNumber
+    self.payloadLength = payloadLength
+  }
+
+  /// Writes the header with its checksum into the first 20 bytes.
+  @inlinable
+  public func emit(into bytes: inout MutableRawSpan) {
+    let totalLength = UInt16(truncatingIfNeeded: Self.byteCount &+ payloadLength)
+    let timeToLiveAndProtocol = UInt16(64) << 8 | UInt16(protocolNumber)
+    var checksum = Checksum()
+    checksum.add(0x4500 as UInt16)
+    checksum.add(totalLength)
+    checksum.add(identification)
+    checksum.add(0x4000 as UInt16)
+    checksum.add(timeToLiveAndProtocol)
+    checksum.add(source.rawValue)
+    checksum.add(destination.rawValue)
+    bytes.set(0x4500 as UInt16, at: 0)
+    bytes.set(totalLength, at: 2)
+    bytes.set(identification, at: 4)
+    bytes.set(0x4000 as UInt16, at: 6)
+    bytes.set(timeToLiveAndProtocol, at: 8)
+    bytes.set(checksum.value, at: 10)
+    bytes.set(source.rawValue, at: 12)
+    bytes.set(destination.rawValue, at: 16)
+  }
+}

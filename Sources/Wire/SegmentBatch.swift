@@ -1,0 +1,207 @@
+// A batch of segments on their way to the wire.
+//
+//   arena   | headroom 24 | IPv4 20 | TCP 20 | frame 8 | frame 8 | …     (one run)
+//   pieces  |             | ------ piece 0 ----------- | payload in the PacketBatch | frame | …
+//
+// A run is one or more segments of one channel, all with `segmentSize` payload bytes but the last,
+// which may be shorter: the kernel or the network card cuts it (TCP segmentation offload). The
+// headroom is for the link header and the virtio header that the socket puts in front.
+
+/// One run of segments of a `SegmentBatch`.
+public struct SegmentRun: Sendable {
+  /// The engine's channel that it leaves on; nil where there is none (SYN-ACK, RST).
+  public var channel: Int?
+  /// Where the IPv4 header starts in the arena; `SegmentBatch.headroom` bytes before it are free.
+  public var headerOffset: Int
+  /// The pieces of the run; the first starts with the IPv4 header.
+  public var pieces: Range<Int>
+  /// The TCP payload of each segment but the last, in bytes.
+  public var segmentSize: Int
+  /// The TCP payload of all segments, in bytes.
+  public var payloadLength: Int
+
+  /// How many segments the run will be cut into.
+  public var segmentCount: Int {
+    segmentSize == 0 ? 1 : max(1, (payloadLength &+ segmentSize &- 1) / segmentSize)
+  }
+}
+
+/// A batch of segments on their way to the wire.
+@safe public struct SegmentBatch: ~Copyable {
+  /// Free bytes in front of each IPv4 header: a virtio header (10) and an Ethernet header (14).
+  public static let headroom = 24
+  /// The most segments in one run.
+  public static let runLimit = 64
+  /// The most TCP payload in one run: an IPv4 packet less its headers, in bytes.
+  public static let runPayloadLimit = 65_535 - IPv4Header.byteCount - TCPHeader.byteCount
+  private static let headerByteCount = IPv4Header.byteCount + TCPHeader.byteCount
+
+  /// Headers and copied payload; the socket writes into the headroom of each run.
+  public let arena: UnsafeMutableRawBufferPointer
+  private let runStorage: UnsafeMutableBufferPointer<SegmentRun>
+  private var pieces: PieceList
+  private var arenaUsed = 0
+  private var openRun: SegmentRun?
+  /// How many finished runs there are.
+  public private(set) var count = 0
+
+  /// An empty batch for up to `runs` runs, `pieces` pieces and `arenaSize` bytes of headers and
+  /// copies.
+  public init(runs: Int, pieces: Int, arenaSize: Int) {
+    unsafe arena = .allocate(byteCount: arenaSize, alignment: 64)
+    unsafe runStorage = .allocate(capacity: runs)
+    self.pieces = PieceList(capacity: pieces)
+  }
+
+  deinit {
+    unsafe arena.deallocate()
+    unsafe runStorage.deallocate()
+  }
+
+  /// Forgets all runs.
+  public mutating func removeAll() {
+    count = 0
+    arenaUsed = 0
+    pieces.removeAll()
+    openRun = nil
+  }
+
+  /// Run `index`.
+  public subscript(index: Int) -> SegmentRun {
+    precondition(index >= 0 && index < count)
+    return unsafe runStorage[index]
+  }
+
+  /// Piece `index` of all runs.
+  public func piece(_ index: Int) -> Piece { pieces[index] }
+
+  /// Bytes of the arena; traps outside of it.
+  @_lifetime(borrow self)
+  public func bytes(_ range: Range<Int>) -> RawSpan {
+    let span = unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(arena))
+    return unsafe _overrideLifetime(span.extracting(range), borrowing: self)
+  }
+
+  /// The piece's bytes, in the arena or in `packets`.
+  @_lifetime(borrow self, borrow packets)
+  public func bytes(of piece: Piece, packets: borrowing PacketBatch) -> RawSpan {
+    let range = piece.offset..<piece.offset &+ piece.length
+    switch piece.origin {
+    case .arena: return bytes(range)
+    case .packets: return packets.bytes(range)
+    }
+  }
+}
+
+// Building a run: begin, append as often as wanted, finish.
+extension SegmentBatch {
+  /// Opens a run with room for a header with `optionLength` bytes of TCP options. False where the
+  /// batch is full.
+  public mutating func beginRun(channel: Int?, optionLength: Int = 0) -> Bool {
+    let headerLength = Self.headerByteCount &+ optionLength
+    let start = (arenaUsed &+ 7) & ~7
+    guard unsafe count < runStorage.count, pieces.room > 0,
+      unsafe start &+ Self.headroom &+ headerLength <= arena.count
+    else { return false }
+    let header = start &+ Self.headroom
+    arenaUsed = header &+ headerLength
+    openRun = SegmentRun(
+      channel: channel, headerOffset: header, pieces: pieces.count..<pieces.count, segmentSize: 0,
+      payloadLength: 0)
+    pieces.append(
+      Piece(origin: .arena, offset: header, length: headerLength), joiningFrom: pieces.count)
+    return true
+  }
+
+  /// Adds a frame whose payload lies in the packet batch, as one more segment of the open run.
+  /// False, and nothing done, where the batch is full.
+  public mutating func appendFrame(_ header: FrameHeader, payload: Range<Int>) -> Bool {
+    guard let offset = reserve(FrameHeader.byteCount, pieces: 2) else { return false }
+    storeFrame(header, at: offset)
+    addPiece(Piece(origin: .arena, offset: offset, length: FrameHeader.byteCount))
+    if !payload.isEmpty {
+      addPiece(Piece(origin: .packets, offset: payload.lowerBound, length: payload.count))
+    }
+    extendRun(by: FrameHeader.byteCount &+ payload.count)
+    return true
+  }
+
+  /// Adds a frame whose payload is copied, as one more segment of the open run.
+  public mutating func appendFrame(_ header: FrameHeader, copying payload: RawSpan) -> Bool {
+    let length = FrameHeader.byteCount &+ payload.byteCount
+    guard let offset = reserve(length, pieces: 1) else { return false }
+    storeFrame(header, at: offset)
+    copy(payload, to: offset &+ FrameHeader.byteCount)
+    addPiece(Piece(origin: .arena, offset: offset, length: length))
+    extendRun(by: length)
+    return true
+  }
+
+  /// Adds copied bytes as one more segment of the open run.
+  public mutating func append(copying bytes: RawSpan) -> Bool {
+    guard let offset = reserve(bytes.byteCount, pieces: 1) else { return false }
+    copy(bytes, to: offset)
+    addPiece(Piece(origin: .arena, offset: offset, length: bytes.byteCount))
+    extendRun(by: bytes.byteCount)
+    return true
+  }
+
+  /// Writes the headers of the open run and adds it to the batch. The TCP checksum field holds the
+  /// pseudo-header's sum over the whole run: offload, or the raw socket, completes it.
+  public mutating func finishRun(
+    _ tcp: TCPHeader, from source: IPv4Address, to destination: IPv4Address,
+    identification: UInt16, options: RawSpan = RawSpan()
+  ) {
+    guard var run = openRun, unsafe count < runStorage.count else {
+      preconditionFailure("no run is open")
+    }
+    let headerLength = Self.headerByteCount &+ options.byteCount
+    let ip = IPv4Header(
+      source: source, destination: destination, identification: identification,
+      protocolNumber: 6,
+      payloadLength: TCPHeader.byteCount &+ options.byteCount &+ run.payloadLength)
+    var checksum = Checksum()
+    checksum.addPseudoHeader(
+      source: source, destination: destination, protocolNumber: 6, length: ip.payloadLength)
+    var header = unsafe MutableRawSpan(
+      _unsafeBytes: UnsafeMutableRawBufferPointer(
+        rebasing: arena[run.headerOffset..<run.headerOffset &+ headerLength]))
+    ip.emit(into: &header)
+    tcp.emit(
+      into: &header, at: IPv4Header.byteCount, optionLength: options.byteCount,
+      checksum: checksum.partial)
+    copy(options, to: run.headerOffset &+ Self.headerByteCount)
+    run.pieces = run.pieces.lowerBound..<pieces.count
+    unsafe runStorage[count] = run
+    count &+= 1
+    openRun = nil
+  }
+
+  private mutating func reserve(_ byteCount: Int, pieces number: Int) -> Int? {
+    guard openRun != nil, pieces.room >= number, unsafe arenaUsed &+ byteCount <= arena.count
+    else { return nil }
+    let offset = arenaUsed
+    arenaUsed &+= byteCount
+    return offset
+  }
+
+  private mutating func addPiece(_ piece: Piece) {
+    pieces.append(piece, joiningFrom: openRun?.pieces.lowerBound ?? pieces.count)
+  }
+
+  private mutating func extendRun(by length: Int) {
+    if openRun?.segmentSize == 0 { openRun?.segmentSize = length }
+    openRun?.payloadLength &+= length
+  }
+
+  private func storeFrame(_ header: FrameHeader, at offset: Int) {
+    unsafe arena.storeBytes(
+      of: header.encoded.bigEndian, toByteOffset: offset, as: UInt64.self)
+  }
+
+  private func copy(_ bytes: RawSpan, to offset: Int) {
+    unsafe bytes.withUnsafeBytes {
+      unsafe UnsafeMutableRawBufferPointer(rebasing: arena[offset...]).copyMemory(from: $0)
+    }
+  }
+}
