@@ -38,12 +38,14 @@ public struct TCPSegment: ~Escapable {
   public let flags: TCPFlags
   /// The window field, unscaled.
   public let window: UInt16
+  /// The header's size in bytes, options included.
+  public let headerLength: Int
 
   /// Checks the lengths; the checksum is `isChecksumValid(of:)`.
   @_lifetime(copy bytes)
   public init?(_ bytes: RawSpan) {
     guard bytes.byteCount >= TCPHeader.byteCount else { return nil }
-    let headerLength = Int(bytes.byte(at: 12) >> 4) &* 4
+    headerLength = Int(bytes.byte(at: 12) >> 4) &* 4
     guard headerLength >= TCPHeader.byteCount, headerLength <= bytes.byteCount else { return nil }
     sourcePort = bytes.be16(at: 0)
     destinationPort = bytes.be16(at: 2)
