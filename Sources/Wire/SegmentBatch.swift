@@ -113,6 +113,13 @@ extension SegmentBatch {
     return true
   }
 
+  /// Forgets the open run.
+  public mutating func abandonRun() {
+    guard let run = openRun else { return }
+    pieces.removeLast(pieces.count &- run.pieces.lowerBound)
+    openRun = nil
+  }
+
   /// Adds a frame whose payload lies in the packet batch, as one more segment of the open run.
   /// False, and nothing done, where the batch is full.
   public mutating func appendFrame(_ header: FrameHeader, payload: Range<Int>) -> Bool {
