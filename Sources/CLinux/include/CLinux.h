@@ -8,4 +8,6 @@
 
 #include <sys/types.h>
 
+#include <linux/filter.h>
+
 #endif
