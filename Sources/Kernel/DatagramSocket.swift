@@ -4,11 +4,22 @@ import CLinux
 import Glibc
 public import Wire
 
+/// Memory for the messages of one system call. One serves all sockets of a thread: a server has a
+/// socket for each flow.
+public struct DatagramMessages: ~Copyable {
+  private static let batchSize = 64
+  fileprivate var incoming = IncomingMessages(capacity: batchSize)
+  fileprivate var outgoing = OutgoingMessages(
+    messages: batchSize, pieces: batchSize * DatagramBatch.runLimit)
+
+  /// Allocates the memory.
+  public init() {}
+}
+
 /// A UDP socket, for many senders or connected to one.
 public struct DatagramSocket: ~Copyable {
   /// A slot of a `PacketBatch` of this size takes what UDP_GRO merges; a multiple of 64.
   public static let slotSize = 65_536
-  private static let batchSize = 64
   private static let bufferSize: Int32 = 4 << 20
 
   /// Readable when datagrams have come.
@@ -18,8 +29,6 @@ public struct DatagramSocket: ~Copyable {
   /// Where the send buffer is smaller than the 4 MiB wanted.
   public let sendBufferLimit: BufferLimit?
   private let isConnected: Bool
-  private var incoming: IncomingMessages
-  private var outgoing: OutgoingMessages
 
   /// Receives what is sent to `endpoint`; port 0 lets the kernel choose.
   public init(listeningAt endpoint: Endpoint) throws(SystemError) {
@@ -49,9 +58,6 @@ public struct DatagramSocket: ~Copyable {
     self.receiveBufferLimit = receiveBufferLimit
     self.sendBufferLimit = sendBufferLimit
     self.isConnected = isConnected
-    incoming = IncomingMessages(capacity: Self.batchSize)
-    outgoing = OutgoingMessages(
-      messages: Self.batchSize, pieces: Self.batchSize * DatagramBatch.runLimit)
   }
 
   /// The address and port that the socket has.
@@ -59,40 +65,43 @@ public struct DatagramSocket: ~Copyable {
 
   /// Fills `batch` anew with the datagrams that are there, and gives their number. Where the kernel
   /// merged several of one sender into one slot, its `segmentSize` says how to split it.
-  public mutating func receive(into batch: inout PacketBatch) throws(SystemError) -> Int {
+  public func receive(
+    into batch: inout PacketBatch, using messages: inout DatagramMessages
+  ) throws(SystemError) -> Int {
     batch.removeAll()
-    let count = try incoming.receive(from: descriptor, into: batch)
+    let count = try messages.incoming.receive(from: descriptor, into: batch)
     for index in 0..<count {
-      guard let length = incoming.length(of: index) else { continue }
-      let size = incoming.control(Int32.self, of: index, level: SOL_UDP, kind: UDP_GRO)
+      guard let length = messages.incoming.length(of: index) else { continue }
+      let size = messages.incoming.control(Int32.self, of: index, level: SOL_UDP, kind: UDP_GRO)
       batch.append(
         PacketSlot(
           offset: index &* batch.slotSize, length: length, segmentSize: Int(size ?? 0),
-          source: incoming.source(of: index)))
+          source: messages.incoming.source(of: index)))
     }
     return batch.count
   }
 
   /// Sends some runs of a batch, to their destinations, or where the socket is connected to.
   /// `payloads` is what the datagrams lie in.
-  public mutating func send(
-    _ datagrams: borrowing DatagramBatch, runs: Range<Int>, payloads: borrowing PacketBatch
+  public func send(
+    _ datagrams: borrowing DatagramBatch, runs: Range<Int>, payloads: borrowing PacketBatch,
+    using messages: inout DatagramMessages
   ) -> SendResult {
     var result = SendResult()
     for index in runs {
       let run = datagrams[index]
       guard
-        outgoing.open(
+        messages.outgoing.open(
           pieces: run.pieces.count, segments: run.pieces.count, on: descriptor, into: &result)
       else { continue }
-      if !isConnected { outgoing.address(run.destination.socketAddress) }
-      if run.pieces.count > 1 { outgoing.setSegmentSize(run.segmentSize) }
+      if !isConnected { messages.outgoing.address(run.destination.socketAddress) }
+      if run.pieces.count > 1 { messages.outgoing.setSegmentSize(run.segmentSize) }
       for piece in run.pieces {
         let piece = datagrams.piece(piece)
-        outgoing.add(payloads.bytes(piece.offset..<piece.offset &+ piece.length))
+        messages.outgoing.add(payloads.bytes(piece.offset..<piece.offset &+ piece.length))
       }
     }
-    outgoing.flush(on: descriptor, into: &result)
+    messages.outgoing.flush(on: descriptor, into: &result)
     return result
   }
 }
