@@ -39,6 +39,12 @@ let package = Package(
       name: "CLinux", cSettings: [.treatAllWarnings(as: .error), .enableWarning("all")]),
     .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .systemLibrary(name: "CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
+
+    .testTarget(
+      name: "RSockTests", dependencies: ["rsock", "Driver", "Wire", argumentParser],
+      exclude: ["Golden"], swiftSettings: settings),
+    .testTarget(
+      name: "DriverTests", dependencies: ["Driver", "Wire", logging], swiftSettings: settings),
   ]
 )
 
