@@ -49,6 +49,11 @@ let package = Package(
     .testTarget(
       name: "WireTests", dependencies: ["Wire", "Samples", "AllocationCounter"],
       swiftSettings: settings),
+    .testTarget(
+      name: "RSockTests", dependencies: ["rsock", "Driver", "Wire", argumentParser],
+      exclude: ["Golden"], swiftSettings: settings),
+    .testTarget(
+      name: "DriverTests", dependencies: ["Driver", "Wire", logging], swiftSettings: settings),
   ]
 )
 
