@@ -39,6 +39,18 @@ let package = Package(
       name: "CLinux", cSettings: [.treatAllWarnings(as: .error), .enableWarning("all")]),
     .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .systemLibrary(name: "CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
+
+    // Real packets between network namespaces: the tools, the tests, and ci/bench's traffic.
+    .target(name: "CSockets", path: "Tests/CSockets"),
+    .target(
+      name: "NamespaceSupport", dependencies: ["Wire", "CSockets"],
+      path: "Tests/NamespaceSupport", swiftSettings: settings),
+    .executableTarget(
+      name: "Traffic", dependencies: ["NamespaceSupport", "Wire"], path: "Tests/Traffic",
+      swiftSettings: settings),
+    .testTarget(
+      name: "NamespaceTests", dependencies: ["NamespaceSupport", "Wire", "rsock"],
+      swiftSettings: settings),
   ]
 )
 
