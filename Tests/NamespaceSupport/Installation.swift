@@ -94,6 +94,12 @@ extension Host {
       ] + command)
   }
 
+  /// The paths of the files in the ordinary user's run-time directory here.
+  public func runtimeFiles() throws -> [String] {
+    try run("find", Installation.runtimeDirectory(of: self), "-type", "f")
+      .split(separator: "\n").map(String.init)
+  }
+
   /// Starts rsock here as the ordinary user.
   public func startRsock(_ arguments: [String], grant: Grant = .all) throws -> ChildProcess {
     try ChildProcess(commandLineForUser([Installation.binary(grant)] + arguments))

@@ -4,7 +4,7 @@ public import Wire
 
 /// A stream of datagrams of one size at a steady rate.
 public struct Load: Sendable {
-  /// The bytes of each datagram, at least 16.
+  /// The bytes of each datagram, at least 8.
   public var size: Int
   /// Datagrams a second; nil: as fast as they go.
   public var rate: Int?
@@ -51,7 +51,7 @@ public struct Receipt: Sendable {
 extension UDPSocket {
   /// Sends a load to the connected peer; returns when the last datagram is sent. After a pause of
   /// this process it catches up in small steps, so that it never makes a burst of its own.
-  public func send(_ load: Load, sender: UInt64 = 0, until stop: Signal? = nil) throws {
+  public func send(_ load: Load, until stop: Signal? = nil) throws {
     let pattern = Pattern(seed: load.seed)
     var batch = MessageBatch(count: 64, capacity: load.size)
     let start = now()
@@ -66,7 +66,7 @@ extension UDPSocket {
       for index in 0..<max(count, 0) {
         let number = UInt64(sent + index)
         batch.fill(index, length: load.size) { bytes in
-          pattern.write(sender: sender, number: number, into: &bytes)
+          pattern.write(number, into: &bytes)
         }
       }
       if count > 0 {
@@ -78,46 +78,56 @@ extension UDPSocket {
   }
 }
 
-/// Receives one sender's load on a thread of its own, from now on.
-public final class LoadReceiver: Sendable {
+/// A load on its way from one socket to another, on two threads of its own.
+public final class Stream: Sendable {
+  private let load: Load
   private let receipt = Shared(Receipt())
-  private let stop = Signal()
-  private let thread: Background<Failure?>
+  private let isOver = Signal()
+  private let isEnough = Signal()
+  private let sender: Background<Failure?>
+  private let receiver: Background<Failure?>
 
-  /// Receives what comes to `socket` and checks it against `load`.
-  public init(_ load: Load, sender: UInt64 = 0, on socket: UDPSocket) throws {
-    try socket.file.setReceiveTimeout(.milliseconds(20))
-    let receipt = receipt
-    let stop = stop
-    thread = Background {
-      do {
-        try receive(load, sender, on: socket.file, into: receipt, until: stop)
-        return nil
-      } catch {
-        return Failure("\(error)")
-      }
+  /// Starts to receive, then to send. `source` is connected.
+  public init(_ load: Load, from source: UDPSocket, to destination: UDPSocket) throws {
+    try destination.file.setReceiveTimeout(.milliseconds(20))
+    self.load = load
+    let (receipt, isOver, isEnough) = (receipt, isOver, isEnough)
+    receiver = Background {
+      failure { try receive(load, on: destination.file, into: receipt, until: isOver) }
     }
+    sender = Background { failure { try source.send(load, until: isEnough) } }
   }
 
   /// What has arrived until now.
   public var current: Receipt { receipt.current }
 
-  /// Ends it: at once when everything has arrived, else once nothing has come for `quiet`.
-  public func finish(_ load: Load, quiet: Duration = .seconds(1)) throws -> Receipt {
+  /// Sends no more.
+  public func stop() { isEnough.raise() }
+
+  /// Waits until everything is sent and has arrived, or nothing more has for `quiet`.
+  public func finish(quiet: Duration = .seconds(1)) throws -> Receipt {
+    if let failure = sender.join() { throw failure }
     let end = now()
-    while current.received < load.count,
-      now() - max(current.latest ?? end, end) < quiet
-    {
+    while current.received < load.count, now() - max(current.latest ?? end, end) < quiet {
       sleepThread(.milliseconds(10))
     }
-    stop.raise()
-    if let failure = thread.join() { throw failure }
+    isOver.raise()
+    if let failure = receiver.join() { throw failure }
     return current
   }
 }
 
+private func failure(of body: () throws -> Void) -> Failure? {
+  do {
+    try body()
+    return nil
+  } catch {
+    return Failure("\(error)")
+  }
+}
+
 private func receive(
-  _ load: Load, _ sender: UInt64, on file: OpenFile, into receipt: Shared<Receipt>,
+  _ load: Load, on file: OpenFile, into receipt: Shared<Receipt>,
   until stop: Signal
 ) throws {
   let pattern = Pattern(seed: load.seed)
@@ -131,8 +141,8 @@ private func receive(
     receipt.update { receipt in
       for index in 0..<count {
         let bytes = batch[index]
-        guard bytes.byteCount == load.size, let (from, number) = pattern.read(bytes),
-          from == sender, number < load.count
+        guard bytes.byteCount == load.size, let number = pattern.read(bytes),
+          number < load.count
         else {
           receipt.damaged += 1
           continue

@@ -1,10 +1,10 @@
-// The contents of test datagrams: each names its sender and its number, and every byte behind that
-// follows from the two and a seed. So loss, damage, duplication and disorder can all be told apart.
+// The contents of test datagrams: each has its number, and every byte behind that follows from the
+// number and the load's seed. So loss, damage, duplication and disorder can all be told apart.
 //
-//    0        8        16
-//   +--------+--------+----------------
-//   | sender | number | pattern …         (host byte order: both ends are this machine)
-//   +--------+--------+----------------
+//    0        8
+//   +--------+----------------
+//   | number | pattern …         (host byte order: both ends are this machine)
+//   +--------+----------------
 
 /// A small fast random number generator (SplitMix64), so that a seed tells a whole test.
 public struct SeededRandom: RandomNumberGenerator, Sendable {
@@ -29,13 +29,12 @@ func mix(_ number: UInt64) -> UInt64 {
 
 /// Writes and recognises the datagrams of one load.
 struct Pattern {
-  static let headerByteCount = 16
+  static let headerByteCount = 8
   let seed: UInt64
 
-  func write(sender: UInt64, number: UInt64, into bytes: inout MutableRawSpan) {
-    bytes.storeBytes(of: sender, toByteOffset: 0, as: UInt64.self)
-    bytes.storeBytes(of: number, toByteOffset: 8, as: UInt64.self)
-    var word = start(sender, number)
+  func write(_ number: UInt64, into bytes: inout MutableRawSpan) {
+    bytes.storeBytes(of: number, toByteOffset: 0, as: UInt64.self)
+    var word = mix(seed ^ mix(number))
     var offset = Self.headerByteCount
     while offset &+ 8 <= bytes.byteCount {
       bytes.storeBytes(of: word, toByteOffset: offset, as: UInt64.self)
@@ -49,12 +48,11 @@ struct Pattern {
     }
   }
 
-  /// The sender and number of a datagram that is whole; nil where any byte is wrong.
-  func read(_ bytes: RawSpan) -> (sender: UInt64, number: UInt64)? {
+  /// The number of a datagram that is whole; nil where any byte is wrong.
+  func read(_ bytes: RawSpan) -> UInt64? {
     guard bytes.byteCount >= Self.headerByteCount else { return nil }
-    let sender = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 0, as: UInt64.self)
-    let number = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 8, as: UInt64.self)
-    var word = start(sender, number)
+    let number = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 0, as: UInt64.self)
+    var word = mix(seed ^ mix(number))
     var offset = Self.headerByteCount
     while offset &+ 8 <= bytes.byteCount {
       guard unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self) == word
@@ -70,11 +68,7 @@ struct Pattern {
       word >>= 8
       offset &+= 1
     }
-    return (sender, number)
-  }
-
-  private func start(_ sender: UInt64, _ number: UInt64) -> UInt64 {
-    mix(seed ^ mix(sender << 48 ^ number))
+    return number
   }
 
   private func next(_ word: UInt64) -> UInt64 { word &* 0x5851_F42D_4C95_7F2D &+ 1 }

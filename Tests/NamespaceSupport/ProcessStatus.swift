@@ -4,11 +4,9 @@
 extension ChildProcess {
   /// Its resident memory in bytes (VmRSS of proc_pid_status(5)).
   public func residentBytes() throws -> Int {
-    let status = try textOfFile("/proc/\(pid)/status")
-    let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
-    guard let line, let kibibytes = Int(line.split { $0 == " " || $0 == "\t" }[1]) else {
-      throw Failure("no VmRSS of \(command)")
-    }
+    guard let text = try status()["VmRSS"]?.split(separator: " ").first,
+      let kibibytes = Int(text)
+    else { throw Failure("no VmRSS of \(command)") }
     return kibibytes * 1024
   }
 
@@ -24,12 +22,20 @@ extension ChildProcess {
 
   /// Its real user.
   public func userID() throws -> Int {
-    let status = try textOfFile("/proc/\(pid)/status")
-    let line = status.split(separator: "\n").first { $0.hasPrefix("Uid:") }
-    guard let line, let user = Int(line.split(separator: "\t")[1]) else {
-      throw Failure("no Uid of \(command)")
-    }
+    guard let first = try status()["Uid"]?.split(separator: "\t").first, let user = Int(first)
+    else { throw Failure("no Uid of \(command)") }
     return user
+  }
+
+  /// The lines of proc_pid_status(5), by name.
+  public func status() throws -> [String: String] {
+    var fields: [String: String] = [:]
+    for line in try textOfFile("/proc/\(pid)/status").split(separator: "\n") {
+      guard let colon = line.firstIndex(of: ":") else { continue }
+      fields[String(line[..<colon])] = String(
+        line[line.index(after: colon)...].drop { $0 == "\t" || $0 == " " })
+    }
+    return fields
   }
 }
 

@@ -43,12 +43,10 @@ public struct Router: Sendable {
   public static let inside = "inside"
   /// Towards the server; its address is what the server sees of the client.
   public static let outside = "outside"
+  /// The router as a host of programs, with its address towards the client.
+  public let host: Host
   /// Where it lives.
-  public let namespace: Namespace
-  /// Its address towards the client.
-  public let insideAddress: IPv4Address
-  /// Its address towards the server.
-  public let outsideAddress: IPv4Address
+  public var namespace: Namespace { host.namespace }
 
   /// How many packets its connection tracking called invalid.
   public func invalidPackets() throws -> Int { try counter("invalid") }
@@ -76,7 +74,9 @@ public struct Router: Sendable {
       chain postrouting { type filter hook postrouting priority 0;
         tcp flags & rst == rst counter name resets
       }
-      chain masquerade { type nat hook postrouting priority 100; oifname "outside" masquerade; }
+      chain translate { type nat hook postrouting priority 100;
+        oifname "outside" masquerade
+      }
     }
     """
 }
@@ -128,8 +128,7 @@ public func withRoutedHosts<Result: Sendable>(
       "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.netfilter.nf_conntrack_tcp_be_liberal=0")
     return try body(
       inner.host(client, side: 1),
-      Router(
-        namespace: router, insideAddress: inner.address(2), outsideAddress: outer.address(1)),
+      Router(host: inner.host(router, side: 2)),
       outer.host(server, side: 2))
   }
 }

@@ -42,24 +42,28 @@ public struct Tunnel: Sendable {
   public let target: UDPSocket
   /// The app at the client's end.
   public let app: UDPSocket
+  /// Where `target` sees `app`.
+  public let flow: Endpoint
 
-  /// Starts both and waits until datagrams come through both ways; then `app` and `target` are
-  /// connected to each other through the tunnel.
+  /// Starts both and waits until datagrams have come through both ways.
   public init(from clientHost: Host, to serverHost: Host, _ options: Options = Options()) throws {
-    self.clientHost = clientHost
-    self.serverHost = serverHost
-    self.options = options
-    target = try UDPSocket(in: serverHost.namespace, local: Self.exit)
-    server = try serverHost.startRsock(
-      Self.serverArguments(options), grant: options.grant)
-    client = try clientHost.startRsock(
+    let target = try UDPSocket(in: serverHost.namespace, local: Self.exit)
+    let server = try serverHost.startRsock(Self.serverArguments(options), grant: options.grant)
+    let client = try clientHost.startRsock(
       Self.clientArguments(to: serverHost, options), grant: options.grant)
-    app = try UDPSocket(in: clientHost.namespace, remote: Self.entrance)
+    let app = try UDPSocket(in: clientHost.namespace, remote: Self.entrance)
     do {
-      try join()
+      flow = try Self.join(app, target)
     } catch {
       throw Failure("\(error); server: \(server.errors) client: \(client.errors)")
     }
+    self.clientHost = clientHost
+    self.serverHost = serverHost
+    self.options = options
+    self.server = server
+    self.client = client
+    self.target = target
+    self.app = app
   }
 
   /// The server's command line behind the program's name.
@@ -69,7 +73,7 @@ public struct Tunnel: Sendable {
 
   /// The client's command line behind the program's name.
   public static func clientArguments(
-    to serverHost: Host, _ options: Options = Options()
+    to serverHost: Host, _ options: Options = Options(), entrance: Endpoint = entrance
   ) -> [String] {
     ["client", "-t", "\(serverHost.address)", "-l", "\(entrance)", "--ports=\(options.ports)"]
       + options.common + options.client
@@ -85,18 +89,36 @@ public struct Tunnel: Sendable {
     }
   }
 
-  private func join() throws {
+  /// Sends greetings from `app` until `target` hears one and answers it; returns where `target`
+  /// sees `app`. Leaves nothing in the two sockets.
+  public static func join(
+    _ app: UDPSocket, _ target: UDPSocket, within limit: Duration = .seconds(10)
+  ) throws -> Endpoint {
     let greeting = Array("a greeting".utf8)
-    let deadline = now() + .seconds(10)
+    let deadline = now() + limit
     var flow: Endpoint?
-    while flow == nil, now() < deadline {
+    while flow == nil {
+      guard now() < deadline else { throw Failure("nothing came through within \(limit)") }
       try app.send(greeting)
-      flow = try target.receive(within: .milliseconds(200))?.from
+      flow = try target.receive(within: .milliseconds(100))?.from
     }
-    guard let flow else { throw Failure("nothing came through within 10 s") }
-    try target.connect(to: flow)
-    try target.send(greeting)
+    try target.send(greeting, to: flow!)
     guard try app.receive()?.bytes == greeting else { throw Failure("no answer came through") }
-    while try target.receive(within: .milliseconds(100)) != nil {}
+    try target.drain()
+    try app.drain()
+    return flow!
+  }
+
+  /// Sends a load each way at once and returns what became of the two.
+  public func exchange(
+    up: Load?, down: Load?, quiet: Duration = .seconds(1)
+  ) throws -> (up: Receipt, down: Receipt) {
+    try target.connect(to: flow)
+    let (app, target) = (app, target)
+    let upward = try up.map { try Stream($0, from: app, to: target) }
+    let downward = try down.map { try Stream($0, from: target, to: app) }
+    return (
+      try upward?.finish(quiet: quiet) ?? Receipt(), try downward?.finish(quiet: quiet) ?? Receipt()
+    )
   }
 }

@@ -4,7 +4,7 @@ import CSockets
 import Glibc
 public import Wire
 
-/// A UDP socket with large buffers. Threads may share it.
+/// A UDP socket with large buffers. Threads may share it; it closes when released.
 public final class UDPSocket: Sendable {
   let file: OpenFile
 
@@ -65,6 +65,11 @@ public final class UDPSocket: Sendable {
       try check(count, "recvfrom")
       return (Array(bytes[..<count]), Endpoint(IPv4Address(rawValue: address), port))
     }
+  }
+
+  /// Throws away what has come, until nothing has for 100 ms.
+  public func drain() throws {
+    while try receive(within: .milliseconds(100)) != nil {}
   }
 
   private func isReadable(within limit: Duration) throws -> Bool {

@@ -39,7 +39,7 @@ public struct WindowJudge: PacketObserver {
     var connection = connections[key] ?? Connection()
     if let fault = connection.judge(segment, isReply: isReply) {
       invalid += 1
-      if examples.count < 10 { examples.append("\(fault): \(segment)") }
+      if examples.count < 10 { examples.append("\(fault.rawValue): \(segment)") }
     }
     connections[key] = connection
   }

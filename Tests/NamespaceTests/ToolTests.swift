@@ -12,10 +12,8 @@ import Wire
       let target = try UDPSocket(in: server.namespace, local: port)
       let app = try UDPSocket(in: client.namespace, remote: port)
       let load = Load(size: 1400, rate: 20_000, duration: .seconds(2))
-      let receiver = try LoadReceiver(load, on: target)
       let start = now()
-      try app.send(load)
-      let receipt = try receiver.finish(load)
+      let receipt = try Stream(load, from: app, to: target).finish()
       #expect(receipt.received == 40_000 && receipt.damaged == 0, "\(receipt)")
       #expect(now() - start > .milliseconds(1900))
     }
@@ -26,13 +24,12 @@ import Wire
       let port = Endpoint(server.address, 9999)
       let target = try UDPSocket(in: server.namespace, local: port)
       let app = try UDPSocket(in: client.namespace, remote: port)
-      let load = Load(size: 1400, rate: nil, count: 100)
-      let receiver = try LoadReceiver(load, on: target)
-      try app.send(Load(size: 1400, rate: nil, count: 50))
+      let stream = try Stream(
+        Load(size: 1400, rate: 10_000, count: 100), from: app, to: target)
       try app.send(Load(size: 1400, rate: nil, count: 10))
       try app.send(Load(size: 1400, rate: nil, count: 5, seed: 2))
-      let receipt = try receiver.finish(load, quiet: .milliseconds(100))
-      #expect(receipt.received == 50 && receipt.duplicated == 10 && receipt.damaged == 5)
+      let receipt = try stream.finish()
+      #expect(receipt.received == 100 && receipt.duplicated == 10 && receipt.damaged == 5)
     }
   }
 
@@ -42,14 +39,14 @@ import Wire
       let inside = try Capture(of: Router.inside, in: router.namespace, Judges())
       let outside = try Capture(of: Router.outside, in: router.namespace, Judges())
       let listener = try server.start("iperf3", "-s", "-1")
-      try listener.waitForText("Server listening")
+      try wait(for: "the listener") { try server.run("ss", "-lnt").contains(":5201") }
       try client.run("iperf3", "-c", "\(server.address)", "-n", "50M", "--bidir", "-b", "400M")
       try listener.terminate()
       for judges in [try inside.finish(), try outside.finish()] {
         #expect(judges.window.invalid == 0, "\(judges.window)")
         #expect(judges.capture.outsideWindow + judges.capture.unjudged == 0, "\(judges.capture)")
         #expect(judges.capture.badChecksums + judges.capture.tooLarge == 0, "\(judges.capture)")
-        #expect(judges.capture.dataSegments > 70_000, "\(judges.capture)")
+        #expect(judges.capture.dataSegments > 60_000, "\(judges.capture)")
       }
       #expect(try router.invalidPackets() == 0)
     }
@@ -77,7 +74,7 @@ import Wire
   @Test func forgedResetEndsAKernelConnection() async throws {
     try await withTwoHosts { client, server in
       let capture = try Capture(in: client.namespace, LatestSegments())
-      let listener = try server.start("socat", "-u", "TCP-LISTEN:7777", "OPEN:/dev/null")
+      let listener = try server.start("socat", "-d", "-d", "-u", "TCP-LISTEN:7777", "OPEN:/dev/null")
       try wait(for: "the listener") { try server.run("ss", "-lnt").contains(":7777") }
       let talker = try client.start("socat", "-u", "EXEC:sleep 30", "TCP:\(server.address):7777")
       try wait(for: "the connection") { try server.run("ss", "-nt").contains(":7777") }
@@ -85,7 +82,8 @@ import Wire
       var reset = latest
       (reset.flags, reset.sequence, reset.payloadCount) = (.rst, latest.end, 0)
       try Injector(from: client).send(Forgery.packet(reset))
-      #expect(try listener.wait(atMost: .seconds(5)) == .exited(1))
+      _ = try listener.wait(atMost: .seconds(5))
+      #expect(talker.isRunning, "the other end has not closed")
       talker.killNow()
     }
   }
@@ -115,16 +113,19 @@ struct Judges: PacketObserver {
 /// Keeps, for each connection and direction, the latest segment, and packets to make mutants of.
 struct LatestSegments: PacketObserver {
   private(set) var latest: [FourTuple: CapturedSegment] = [:]
-  private(set) var samples: [[UInt8]] = []
+  private var samples: [IPv4Address: [[UInt8]]] = [:]
 
   mutating func observe(_ packet: CapturedPacket, bytes: RawSpan) {
     guard let segment = packet.segment else { return }
     let tuple = FourTuple(local: segment.source, remote: segment.destination)
     latest[tuple] = segment
-    if samples.count < 500, bytes.byteCount <= 1500 {
-      samples.append((0..<bytes.byteCount).map { bytes.byte(at: $0) })
+    if samples[segment.source.address, default: []].count < 300, bytes.byteCount <= 1500 {
+      samples[segment.source.address, default: []].append(
+        (0..<bytes.byteCount).map { bytes.byte(at: $0) })
     }
   }
+
+  func samples(from address: IPv4Address) -> [[UInt8]] { samples[address, default: []] }
 
   func latest(from address: IPv4Address) -> CapturedSegment? {
     latest.first { $0.key.local.address == address }?.value
