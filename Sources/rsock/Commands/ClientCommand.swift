@@ -1,0 +1,50 @@
+// rsock client
+
+import ArgumentParser
+import Driver
+
+/// The options of a client.
+struct ClientOptions: ParsableArguments {
+  @Option(
+    name: [.customShort("t", allowingJoined: true), .long],
+    help: ArgumentHelp("The server's IPv4 address. Required.", valueName: "address"))
+  var taddr: String?
+
+  @Option(
+    name: [.customShort("l", allowingJoined: true), .long],
+    help: ArgumentHelp(
+      "Where the app sends its datagrams, for example 127.0.0.1:30000. Required.",
+      valueName: "address:port"))
+  var ludp: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Keep at most so many channels open at once, 1-64. (default: 16)", valueName: "count"))
+  var maxChannels: String?
+
+  @OptionGroup var shared: SharedOptions
+
+  func settings() throws(StartError) -> Settings {
+    try shared.settings([.taddr: taddr, .ludp: ludp, .maxChannels: maxChannels])
+  }
+}
+
+/// `rsock client`.
+struct ClientCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "client",
+    abstract: "Take in an app's datagrams and carry them to a server.",
+    discussion: """
+      For example, for an app (such as a kcptun client) that sends to UDP port 30000 of this host:
+        rsock client --taddr=SERVER -l 127.0.0.1:30000
+      """)
+
+  @OptionGroup var options: ClientOptions
+
+  func run() throws {
+    var settings = try options.settings()
+    let configuration = try settings.client()
+    if settings.printsRules { return printRules(.client(configuration)) }
+    throw ExitCode(dial(configuration, in: try settings.process()))
+  }
+}
