@@ -66,6 +66,8 @@ let package = Package(
       exclude: ["Golden"], swiftSettings: settings),
     .testTarget(
       name: "DriverTests", dependencies: ["Driver", "Wire", logging], swiftSettings: settings),
+    .testTarget(
+      name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux"], swiftSettings: settings),
   ]
 )
 
