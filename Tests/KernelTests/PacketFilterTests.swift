@@ -27,7 +27,8 @@ import Wire
     }
   }
 
-  @Test("Truncated packets and garbage are slots of length 0, or harmless; what follows is received")
+  @Test(
+    "Truncated packets and garbage are slots of length 0, or harmless; what follows is received")
   func garbage() throws {
     try withTwoHosts(offloads: false) { hosts in
       var socket = try hosts.a.inside { try PacketSocket(filter: .everything) }

@@ -100,8 +100,9 @@ private struct Segment: Equatable {
       }
       #expect(byFast.count == expected)
       #expect(byFast.compactMap(Segment.init).count == expected)
-      #expect(byFast.map(\.bytes).sorted { $0.lexicographicallyPrecedes($1) }
-        == byRaw.sorted(by: order).map(\.bytes))
+      #expect(
+        byFast.map(\.bytes).sorted { $0.lexicographicallyPrecedes($1) }
+          == byRaw.sorted(by: order).map(\.bytes))
     }
   }
 
