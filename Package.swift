@@ -39,6 +39,8 @@ let package = Package(
       name: "CLinux", cSettings: [.treatAllWarnings(as: .error), .enableWarning("all")]),
     .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .systemLibrary(name: "CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
+
+    .testTarget(name: "KernelTests", dependencies: ["Kernel", "Wire"], swiftSettings: settings),
   ]
 )
 

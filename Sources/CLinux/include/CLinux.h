@@ -9,5 +9,9 @@
 #include <sys/types.h>
 
 #include <linux/filter.h>
+#include <linux/if_arp.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <netinet/in.h>
 
 #endif
