@@ -42,7 +42,8 @@ let package = Package(
 
     .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: settings),
     .testTarget(
-      name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux", "CCap"], swiftSettings: settings),
+      name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux", "CCap"],
+      swiftSettings: settings),
   ]
 )
 
