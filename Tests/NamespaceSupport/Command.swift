@@ -159,7 +159,7 @@ private func spawn(_ command: [String], output: OpenFile, errors: OpenFile) thro
   unsafe posix_spawn_file_actions_adddup2(&actions, errors.number, 2)
   var arguments = unsafe command.map { unsafe strdup($0) } + [nil]
   var environment = unsafe [unsafe strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), nil]
-  defer { unsafe (arguments + environment).forEach { unsafe free($0) } }
+  defer { for unsafe string in unsafe arguments + environment { unsafe free(string) } }
   var pid = pid_t()
   let error = unsafe posix_spawnp(&pid, command[0], &actions, nil, &arguments, &environment)
   guard error == 0 else {

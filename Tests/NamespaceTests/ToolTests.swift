@@ -74,7 +74,8 @@ import Wire
   @Test func forgedResetEndsAKernelConnection() async throws {
     try await withTwoHosts { client, server in
       let capture = try Capture(in: client.namespace, LatestSegments())
-      let listener = try server.start("socat", "-d", "-d", "-u", "TCP-LISTEN:7777", "OPEN:/dev/null")
+      let listener = try server.start(
+        "socat", "-d", "-d", "-u", "TCP-LISTEN:7777", "OPEN:/dev/null")
       try wait(for: "the listener") { try server.run("ss", "-lnt").contains(":7777") }
       let talker = try client.start("socat", "-u", "EXEC:sleep 30", "TCP:\(server.address):7777")
       try wait(for: "the connection") { try server.run("ss", "-nt").contains(":7777") }
