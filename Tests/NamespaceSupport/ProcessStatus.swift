@@ -1,6 +1,5 @@
 // What /proc says of a process and of a namespace.
 
-
 extension ChildProcess {
   /// Its resident memory in bytes (VmRSS of proc_pid_status(5)).
   public func residentBytes() throws -> Int {
