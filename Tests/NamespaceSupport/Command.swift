@@ -167,7 +167,10 @@ private func spawn(_ command: [String], output: OpenFile, errors: OpenFile) thro
   unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
   var arguments = unsafe command.map { unsafe strdup($0) } + [nil]
   var environment = unsafe [unsafe strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), nil]
-  defer { unsafe (arguments + environment).forEach { unsafe free($0) } }
+  defer {
+    for index in unsafe arguments.indices { unsafe free(arguments[index]) }
+    unsafe free(environment[0])
+  }
   var pid = pid_t()
   let error = unsafe posix_spawnp(&pid, command[0], &actions, &attributes, &arguments, &environment)
   guard error == 0 else {
