@@ -6,6 +6,17 @@ import Testing
 import Wire
 
 @Suite(.root, .timeLimit(.minutes(1))) struct ToolTests {
+  @Test func processesHearSignals() async throws {
+    try await withTwoHosts { client, _ in
+      let process = try client.start("sh", "-c", "trap 'exit 7' TERM; sleep 60 & wait")
+      try pause(.milliseconds(200))
+      #expect(try process.terminate() == .exited(7))
+      let other = try client.start("sleep", "60")
+      other.killNow()
+      #expect(other.wait() == .killed(9))
+    }
+  }
+
   @Test func generatorLosesNothingOfItsOwn() async throws {
     try await withTwoHosts { client, server in
       let port = Endpoint(server.address, 9999)
