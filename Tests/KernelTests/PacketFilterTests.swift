@@ -101,7 +101,7 @@ private final class Flood: Sendable {
   func stop() { isStopped.store(true, ordering: .relaxed) }
 
   private func run() throws {
-    var socket = try host.inside { try DatagramSocket(connectedTo: destination) }
+    let socket = try host.inside { try DatagramSocket(connectedTo: destination) }
     let payloads = samplePayloads()
     var batch = DatagramBatch(datagrams: 1)
     _ = batch.append(flow: 0, destination: destination, payload: 0..<100)
