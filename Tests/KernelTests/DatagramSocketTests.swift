@@ -31,10 +31,10 @@ import Wire
   @Test("Runs arrive whole, split where they were joined, and can be answered")
   func roundTrip() throws {
     try withTwoHosts(offloads: true) { hosts in
-      var server = try hosts.b.inside {
+      let server = try hosts.b.inside {
         try DatagramSocket(listeningAt: Endpoint(hosts.b.address, 5000))
       }
-      var client = try hosts.a.inside {
+      let client = try hosts.a.inside {
         try DatagramSocket(connectedTo: Endpoint(hosts.b.address, 5000))
       }
       #expect(client.receiveBufferLimit == nil && client.sendBufferLimit == nil)
@@ -77,10 +77,10 @@ import Wire
   @Test("Datagrams too large to be cut by the kernel are sent one by one")
   func fallback() throws {
     try withTwoHosts(offloads: true) { hosts in
-      var server = try hosts.b.inside {
+      let server = try hosts.b.inside {
         try DatagramSocket(listeningAt: Endpoint(hosts.b.address, 5000))
       }
-      var client = try hosts.a.inside {
+      let client = try hosts.a.inside {
         try DatagramSocket(connectedTo: Endpoint(hosts.b.address, 5000))
       }
       let sizes = [2000, 2000, 2000, 9]
