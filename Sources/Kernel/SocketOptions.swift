@@ -65,7 +65,7 @@ func enlarge(
   do {
     try setOption(name + "FORCE", of: socket, level: SOL_SOCKET, option: force, to: size)
     return nil
-  } catch  where error.code == EPERM {
+  } catch let error where error.code == EPERM {
     try setOption(name, of: socket, level: SOL_SOCKET, option: plain, to: size)
   }
   let descriptor = socket.rawValue
