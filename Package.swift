@@ -40,7 +40,10 @@ let package = Package(
     .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .systemLibrary(name: "CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
 
-    .testTarget(name: "KernelTests", dependencies: ["Kernel", "Wire"], swiftSettings: settings),
+    .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: settings),
+    .testTarget(
+      name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux", "CMnl", "CCap"],
+      swiftSettings: settings),
   ]
 )
 

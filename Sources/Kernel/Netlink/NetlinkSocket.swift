@@ -4,6 +4,7 @@
 // long dump it queues the next part whenever one is read. So the socket never blocks: EAGAIN
 // means that the answer is complete.
 
+import CLinux
 import CMnl
 import Glibc
 
