@@ -67,7 +67,7 @@ let package = Package(
     .testTarget(
       name: "DriverTests", dependencies: ["Driver", "Wire", logging], swiftSettings: settings),
     .testTarget(
-      name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux", "CCap"],
+      name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux", "CMnl", "CCap"],
       swiftSettings: settings),
   ]
 )
