@@ -39,6 +39,16 @@ let package = Package(
       name: "CLinux", cSettings: [.treatAllWarnings(as: .error), .enableWarning("all")]),
     .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .systemLibrary(name: "CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
+
+    // What several test targets share.
+    .target(name: "Samples", path: "Tests/Samples", swiftSettings: settings),
+    .target(
+      name: "AllocationCounter", path: "Tests/AllocationCounter",
+      cSettings: [.treatAllWarnings(as: .error), .enableWarning("all")]),
+
+    .testTarget(
+      name: "WireTests", dependencies: ["Wire", "Samples", "AllocationCounter"],
+      swiftSettings: settings),
   ]
 )
 

@@ -97,7 +97,9 @@ public struct TCPOptions: Hashable, Sendable {
       let length = Int(bytes.byte(at: offset &+ 1))
       guard length >= 2, offset &+ length <= bytes.byteCount else { return }
       switch (kind, length) {
-      case (2, 4): maximumSegmentSize = bytes.be16(at: offset &+ 2)
+      case (2, 4):
+        let size = bytes.be16(at: offset &+ 2)
+        if size != 0 { maximumSegmentSize = size }
       case (3, 3): windowScale = min(bytes.byte(at: offset &+ 2), 14)
       default: break
       }
