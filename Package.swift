@@ -49,6 +49,12 @@ let package = Package(
     .testTarget(
       name: "WireTests", dependencies: ["Wire", "Samples", "AllocationCounter"],
       swiftSettings: settings),
+    .testTarget(
+      name: "EngineTests", dependencies: ["Engine", "Wire", "Samples", "AllocationCounter"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "SimulationTests", dependencies: ["Engine", "Wire", "Samples"],
+      swiftSettings: settings),
   ]
 )
 
