@@ -219,11 +219,11 @@ extension Engine {
     guard let dialer, !isClosing else { return }
     let isMissing = dialer.slots.contains { $0.channel == nil } && !dialer.isParked
     guard isMissing || sessions[0].health == .silent || !held.isEmpty else { return }
-    self.dialer?.timer.schedule(.dialer, at: now + dialer.pause, in: &timers)
+    timers.schedule(.dialer, at: now + dialer.pause)
   }
 
   mutating func tickDialerSoon(at now: Instant) {
-    dialer?.timer.schedule(.dialer, at: now, in: &timers)
+    timers.schedule(.dialer, at: now)
   }
 
   /// Bookkeeping for a channel of the client that is about to be removed.

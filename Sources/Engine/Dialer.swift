@@ -24,8 +24,6 @@ struct Dialer {
   /// Whether the app has been silent so long that one channel is enough.
   var isParked = false
   var pause = Duration.seconds(1)
-  var nextTick = Instant.distantFuture
-  var timer = Timer()
   private var nextSlot = 0
 
   /// A plan with one channel to each port; of more than `limit` ports as many are drawn.

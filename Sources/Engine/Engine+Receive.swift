@@ -140,7 +140,7 @@ extension Engine {
     if channels[index].acknowledgmentDue == nil {
       let due = Instant(nanoseconds: now.nanoseconds &+ Engine.acknowledgmentDelay)
       channels[index].acknowledgmentDue = due
-      channels[index].timer.schedule(.channel(index), at: due, in: &timers)
+      timers.schedule(.channel(index), at: due)
     }
   }
 }

@@ -136,7 +136,7 @@ extension Engine {
     channels[index].acknowledgmentDue = nil
     channels[index].owesSignOfLife = false
     if expectsReply, let probeAt = channels[index].liveness.sent(at: now) {
-      channels[index].timer.schedule(.channel(index), at: probeAt, in: &timers)
+      timers.schedule(.channel(index), at: probeAt)
     }
   }
 

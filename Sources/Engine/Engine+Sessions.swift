@@ -85,6 +85,7 @@ extension Engine {
     let (tuple, session) = (channels[index].tuple, channels[index].session)
     if dialer != nil { clientRemoved(index, at: now) }
     channels.remove(index)
+    timers.cancel(.channel(index))
     byTuple[tuple] = nil
     sessions[session].channels.removeAll { $0 == index }
     markStale(session)

@@ -18,12 +18,11 @@ import Wire
     exchange.forgetFlows()
     let start = world.now
     exchange.stream(for: .seconds(2))
-    let delivered = exchange.delivered
-    exchange.stream(for: .seconds(10))
-    #expect(exchange.sent - delivered <= 1000 + 200)
     #expect(exchange.lastArrival.map { $0 > start } ?? false)
-    let afterwards = exchange.delivered - delivered
-    #expect(afterwards >= 995)
+    let (sent, delivered) = (exchange.sent, exchange.delivered)
+    exchange.stream(for: .seconds(10))
+    // Two datagrams are under way at any time.
+    #expect(exchange.delivered - delivered >= exchange.sent - sent - 2)
     #expect(world.server.channels.count == 10)
     #expect(world.client.channels.count == 10)
     expectHonest(world, exchange)
@@ -353,7 +352,6 @@ import Wire
       #expect(world.server.channels.isEmpty)
       #expect(world.traffic[0].resets + world.traffic[1].resets == 0)
     }
-    #expect(world.client.nextDeadline == .distantFuture)
     expectHonest(world, exchange)
   }
 }

@@ -106,6 +106,11 @@ import Wire
     world.server.keepsArrivals = false
     let before = world.server.arrivalCount + world.client.arrivalCount
     world.resetTraffic()
+    var probes = 0
+    world.middlebox = { packet, _ in
+      if packet.firstByte == FrameType.probe.rawValue { probes += 1 }
+      return packet
+    }
     let start = world.now
     for _ in 0..<3200 {
       if isDownload {
@@ -128,6 +133,7 @@ import Wire
     #expect(back.packets <= byBytes + 2 * byTime)
     #expect(back.packets >= byBytes / 2)
     // Signs of life kept every channel healthy: nothing was probed, nothing dialled.
+    #expect(probes == 0)
     #expect(world.client.dialCount == 4)
     #expect(world.client.counters[.windowFull] == 0)
     #expect(world.server.counters[.windowFull] == 0)
@@ -177,6 +183,7 @@ import Wire
       exchange.reply(count: 20, size: 1400, merged: true)
       world.run(for: .milliseconds(5))
     }
+    world.run(for: .milliseconds(100))
     expectHonest(world, exchange)
     #expect(exchange.lost == 0)
   }

@@ -75,7 +75,6 @@ final class World {
       self.clients.append(
         Host(configuration, address: address, secret: seed &* 31 &+ UInt64(number), at: now))
     }
-    collect()
   }
 
   var complaints: [String] { trackers.flatMap(\.complaints) }
