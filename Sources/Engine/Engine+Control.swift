@@ -35,7 +35,8 @@ extension Engine {
   mutating func sendAcknowledgment(on index: Int, into segments: inout SegmentBatch) {
     guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
     finishControl(index, flags: .ack, payloadLength: 0, into: &segments)
-    channels[index].acknowledgmentDue = nil
+    // It says nothing of frames, so it does not take the place of a sign of life.
+    if !channels[index].owesSignOfLife { channels[index].acknowledgmentDue = nil }
   }
 
   private mutating func finishControl(
