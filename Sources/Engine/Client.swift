@@ -201,8 +201,7 @@ extension Engine {
 
   /// An outage: one more dial. Else: whatever is missing.
   mutating func tickDialer(at now: Instant, into segments: inout SegmentBatch) {
-    let expired = held.removeOlder(than: now - HoldQueue.ageLimit)
-    for _ in 0..<expired { counters.drop(.heldTooLong) }
+    dropOldHeld(at: now)
     if hasCandidate(0), sessions[0].health != .silent {
       dialer?.pause = .seconds(1)
       dialMissing(at: now)
@@ -246,26 +245,40 @@ extension Engine {
   private mutating func sendHeld(
     on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
-    guard !held.isEmpty else { return }
-    for entry in held.entries where entry.arrival >= now - HoldQueue.ageLimit {
-      let size = FrameHeader.byteCount + entry.range.count
-      guard size <= channels[index].segmentSize else {
-        counters.drop(.tooLarge)
-        continue
+    dropOldHeld(at: now)
+    while let entry = held.entries.first {
+      if let reason = sendHeld(entry, on: index, into: &segments, at: now) {
+        counters.drop(reason)
+      } else {
+        counters.datagramsSent &+= 1
       }
-      var run: OpenRun?
-      begin(&run, on: index, into: &segments)
-      guard run != nil else { return counters.drop(.batchFull) }
-      let header = channels[index].nextFrame(
-        .datagram, length: entry.range.count, flow: entry.flow)
-      guard segments.appendFrame(header, copying: held.datagram(entry)) else {
-        return segments.abandonRun()
-      }
-      run?.add(size)
-      finish(&run, into: &segments, at: now)
-      counters.datagramsSent &+= 1
+      held.removeFirst()
     }
-    held.removeAll()
+  }
+
+  /// Sends one held datagram; gives why where that cannot be.
+  private mutating func sendHeld(
+    _ entry: HoldQueue.Entry, on index: Int, into segments: inout SegmentBatch, at now: Instant
+  ) -> DropReason? {
+    let size = FrameHeader.byteCount + entry.range.count
+    guard size <= channels[index].segmentSize else { return .tooLarge }
+    guard size <= channels[index].tcp.sendRoom else { return .windowFull }
+    var run: OpenRun?
+    begin(&run, on: index, into: &segments)
+    guard run != nil else { return .batchFull }
+    let header = channels[index].nextFrame(.datagram, length: entry.range.count, flow: entry.flow)
+    guard segments.appendFrame(header, copying: held.datagram(entry)) else {
+      segments.abandonRun()
+      return .batchFull
+    }
+    run?.add(size)
+    finish(&run, into: &segments, at: now)
+    return nil
+  }
+
+  mutating func dropOldHeld(at now: Instant) {
+    let expired = held.removeOlder(than: now - HoldQueue.ageLimit)
+    for _ in 0..<expired { counters.drop(.heldTooLong) }
   }
 }
 

@@ -175,6 +175,7 @@ extension Engine {
 
   private mutating func hold(_ datagram: RawSpan, flow: UInt16, at now: Instant) {
     guard dialer != nil else { return counters.drop(.noChannel) }
+    dropOldHeld(at: now)
     if !held.append(datagram, flow: flow, at: now) { counters.drop(.heldTooLong) }
   }
 }

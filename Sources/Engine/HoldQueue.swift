@@ -44,6 +44,12 @@ struct HoldQueue: Sendable {
     return entries.count - kept.count
   }
 
+  /// Forgets the first entry.
+  mutating func removeFirst() {
+    entries.removeFirst()
+    if entries.isEmpty { removeAll() }
+  }
+
   mutating func removeAll() {
     bytes.removeAll()
     entries.removeAll()
