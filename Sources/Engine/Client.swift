@@ -152,7 +152,7 @@ extension Engine {
   /// nothing is heard, and asks every channel whether it still is.
   public mutating func networkChanged(at now: Instant) {
     for index in Array(channels.indices) where channels[index].state == .open {
-      channels[index].liveness.retry(at: now)
+      channels[index].liveness.ask(at: now)
       reschedule(index, at: now)
     }
     markStale(0)

@@ -83,13 +83,19 @@ struct Liveness: Sendable {
     patience = max(500_000_000, (roundTrip.smoothed ?? .zero).wholeNanoseconds * 2)
   }
 
-  /// A warning (RST or FIN from outside, the peer's suspect frame, the network changed): prefer
-  /// others, and probe at once.
+  /// A warning (RST or FIN from outside, the peer's suspect frame): prefer others, and probe at
+  /// once.
   mutating func doubt(at now: Instant) {
     guard health == .healthy else { return }
     health = .doubtful
     probesUnanswered = 0
     lastProbe = now - roundTrip.timeout
+  }
+
+  /// The network changed: the next probe is due at once, whatever is believed of the path.
+  mutating func ask(at now: Instant) {
+    doubt(at: now)
+    if health == .silent { lastProbe = Instant(nanoseconds: 0) }
   }
 
   /// Another round of probes for a silent channel, since others hear again.
