@@ -36,12 +36,11 @@ extension Engine {
     let wasOutage = sessions[session].health == .silent
     markStale(session)
     _ = hasCandidate(session)
-    if wasOutage {
-      for other in sessions[session].channels
-      where channels[other].liveness.health == .silent && channels[other].state == .open {
-        channels[other].liveness.retry(at: now)
-        reschedule(other, at: now)
-      }
+    // Those that fell silent while no channel was healthy get their verdict now.
+    for other in sessions[session].channels
+    where channels[other].liveness.health == .silent && channels[other].state == .open {
+      channels[other].liveness.retry(at: now)
+      reschedule(other, at: now)
     }
     reportSuspects(of: session, into: &segments, at: now)
     if dialer != nil { clientBecameHealthy(index, wasOutage: wasOutage, into: &segments, at: now) }
