@@ -95,6 +95,7 @@ extension Engine {
     _ segment: borrowing TCPSegment, on tuple: FourTuple, into segments: inout SegmentBatch,
     at now: Instant
   ) {
+    guard !isClosing else { return counters.drop(.unknownChannel) }
     guard let hello = Hello(parsingRecord: segment.payload),
       let mss = listener?.cookie.validate(
         segment.acknowledgment &- 1, for: tuple, clientISN: segment.sequence &- 1, at: now)
