@@ -135,6 +135,7 @@ extension Engine {
     let slot = channels[index].slot
     let previous = dialer?.slots[slot].channel
     dialer?.slots[slot].channel = index
+    dialer?.slots[slot].isSuspect = false
     dialer?.slots[slot].pending -= 1
     for other in sessions[0].channels
     where channels[other].slot == slot
@@ -176,17 +177,20 @@ extension Engine {
 
   /// Dials for every slot that has no channel and no dial under way.
   mutating func dialMissing(at now: Instant) {
-    guard let slots = dialer?.slots, dialer?.isParked == false else { return }
-    for slot in slots.indices where slots[slot].channel == nil && slots[slot].pending == 0 {
+    guard let dialer else { return }
+    for (slot, state) in dialer.slots.enumerated()
+    where dialer.wantsChannel(state) && state.pending == 0 {
       requestDial(slot, at: now)
     }
   }
 
-  /// Dials a replacement for a channel that still is its slot's own.
+  /// Dials a replacement for a channel that still is its slot's own, until there is one.
   mutating func replace(_ index: Int, at now: Instant) {
     let slot = channels[index].slot
-    guard dialer?.slots[slot].channel == index, dialer?.slots[slot].pending == 0 else { return }
-    requestDial(slot, at: now)
+    guard dialer?.slots[slot].channel == index else { return }
+    dialer?.slots[slot].isSuspect = true
+    if dialer?.slots[slot].pending == 0 { requestDial(slot, at: now) }
+    scheduleDialer(at: now)
   }
 
   private mutating func requestDial(_ slot: Int, at now: Instant) {
@@ -216,8 +220,7 @@ extension Engine {
   /// Makes sure that there is a tick while something is missing.
   mutating func scheduleDialer(at now: Instant) {
     guard let dialer, !isClosing else { return }
-    let isMissing = dialer.slots.contains { $0.channel == nil } && !dialer.isParked
-    guard isMissing || sessions[0].health == .silent || !held.isEmpty else { return }
+    guard dialer.isMissing || sessions[0].health == .silent || !held.isEmpty else { return }
     timers.schedule(.dialer, at: now + dialer.pause)
   }
 

@@ -13,6 +13,8 @@ struct Dialer {
     var port: UInt16
     /// The channel that is open, or was.
     var channel: Int?
+    /// Whether the channel is to be replaced, although it may still live.
+    var isSuspect = false
     /// Dials under way.
     var pending = 0
     var lastDial: Instant?
@@ -34,6 +36,11 @@ struct Dialer {
     if all.count > limit { all.shuffle(using: &random) }
     slots = all.prefix(limit).map { Slot(port: $0) }
   }
+
+  /// Whether any slot wants a channel.
+  var isMissing: Bool { slots.contains { wantsChannel($0) } }
+
+  func wantsChannel(_ slot: Slot) -> Bool { slot.isSuspect || slot.channel == nil && !isParked }
 
   /// The next slot in turn for an attempt during an outage.
   mutating func takeTurn() -> Int {

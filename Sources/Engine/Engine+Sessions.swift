@@ -66,6 +66,7 @@ extension Engine {
     let slot = channels[index].slot
     guard dialer?.slots[slot].channel == index else { return }
     dialer?.slots[slot].channel = nil
+    dialer?.slots[slot].isSuspect = false
     dialer?.redraw(slot, random: &random)
     tickDialerSoon(at: now)
   }
