@@ -86,10 +86,9 @@ extension Engine {
       peerWindow: Int(segment.window), isScaled: observed.windowScale != nil,
       identification: channels[index].tcp.takeIdentification())
     channels[index].peerFirstSequence = segment.sequence &+ 1
-    // Only an answer to a SYN that was sent once measures the path (Karn's rule, RFC 6298).
-    if channels[index].attempts == 1 {
-      channels[index].liveness.measured(now - channels[index].liveness.lastHeard)
-    }
+    // Which SYN is answered is unknown where several were sent (Karn's rule, RFC 6298), but a path
+    // slower than the retransmission must not pass for a fast one.
+    channels[index].liveness.measuredAtMost(now - channels[index].liveness.lastHeard)
     channels[index].state = .helloSent
     channels[index].attempts = 0
   }
