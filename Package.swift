@@ -69,6 +69,12 @@ let package = Package(
     .testTarget(
       name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux", "CMnl", "CCap"],
       swiftSettings: settings),
+    .testTarget(
+      name: "EngineTests", dependencies: ["Engine", "Wire", "Samples", "AllocationCounter"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "SimulationTests", dependencies: ["Engine", "Wire", "Samples"],
+      swiftSettings: settings),
   ]
 )
 
