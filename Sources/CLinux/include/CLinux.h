@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/types.h>
 
+#include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>

@@ -29,7 +29,7 @@ enum PortSetName: String {
   case own
 
   /// Its number in the transaction that makes it.
-  var id: UInt32 { self == .ports ? 2 : 3 }
+  var id: UInt32 { self == .ports ? 1 : 2 }
 }
 
 /// A part of a rule.

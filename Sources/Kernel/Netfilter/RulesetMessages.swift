@@ -43,7 +43,7 @@ extension NetlinkRequest {
   }
 
   /// Makes the sets, chains and rules of a role in its empty table.
-  mutating func fill(table: String, for role: Ruleset.Role) {
+  package mutating func fill(table: String, for role: Ruleset.Role) {
     for set in role.sets { make(set, in: table) }
     // Each message is far below the 64 KiB that `nla_len` can say.
     for start in stride(from: 0, to: role.ports.ranges.count, by: 512) {

@@ -22,6 +22,9 @@ package struct ClientOptions: ParsableArguments {
       "Keep at most so many channels open at once, 1-64. (default: 16)", valueName: "count"))
   var maxChannels: String?
 
+  @Option(help: .hidden)
+  var testIsn: UInt32?
+
   @OptionGroup var shared: SharedOptions
 
   package init() {}
@@ -48,7 +51,8 @@ struct ClientCommand: ParsableCommand {
   func run() throws {
     var settings = try options.settings()
     if settings.printsRules { return printRules(try settings.clientRules()) }
-    let configuration = try settings.client()
+    var configuration = try settings.client()
+    configuration.initialSequence = options.testIsn
     throw ExitCode(dial(configuration, in: try settings.process()))
   }
 }
