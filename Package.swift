@@ -51,6 +51,24 @@ let package = Package(
     .testTarget(
       name: "NamespaceTests", dependencies: ["NamespaceSupport", "Wire", "rsock"],
       swiftSettings: settings),
+
+    // What several test targets share.
+    .target(name: "Samples", path: "Tests/Samples", swiftSettings: settings),
+    .target(
+      name: "AllocationCounter", path: "Tests/AllocationCounter",
+      cSettings: [.treatAllWarnings(as: .error), .enableWarning("all")]),
+
+    .testTarget(
+      name: "WireTests", dependencies: ["Wire", "Samples", "AllocationCounter"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "RSockTests", dependencies: ["rsock", "Driver", "Wire", argumentParser],
+      exclude: ["Golden"], swiftSettings: settings),
+    .testTarget(
+      name: "DriverTests", dependencies: ["Driver", "Wire", logging], swiftSettings: settings),
+    .testTarget(
+      name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux", "CCap"],
+      swiftSettings: settings),
   ]
 )
 

@@ -1,1 +1,165 @@
-// Engine
+// The tunnel as a state machine without input or output: packets and time go in, packets and
+// events come out. It holds no file descriptor, reads no clock and draws no random number.
+//
+//   app ──datagrams──► encapsulate ──segments──► wire
+//   app ◄──datagrams── decapsulate ◄──packets─── wire
+//                      advance(to: now) when `nextDeadline` has come
+//                      nextEvent() until nil after each of these
+//
+// The verbs are spread over the files by what they do: Engine+Send, Engine+Receive,
+// Engine+Control, Engine+Timers; Client and Server hold what differs between the two roles.
+
+public import Wire
+
+/// What an engine is to do.
+public struct EngineConfiguration: Sendable {
+  /// Which end of the tunnel the engine is.
+  public enum Role: Sendable {
+    /// Opens channels to the server's ports, at most `maxChannels`, and creates flows.
+    case client(server: IPv4Address, ports: PortSet, maxChannels: Int)
+    /// Answers on these ports.
+    case server(ports: PortSet)
+  }
+
+  /// Which end of the tunnel the engine is.
+  public var role: Role
+  /// How long a flow lives without a datagram either way, and a session without a channel.
+  public var idleTimeout = Duration.seconds(600)
+  /// The longest time between two signs of life on an idle client's first channel.
+  public var keepalive = Duration.seconds(25)
+  /// For tests: the client's initial sequence number.
+  public var initialSequence: UInt32?
+
+  /// A configuration with the usual values.
+  public init(role: Role) { self.role = role }
+}
+
+/// Random numbers drawn by the driver when the engine is made.
+public struct Entropy: Sendable {
+  /// The secret of cookies and initial sequence numbers.
+  public var secret: SipHashKey
+  /// A client's session.
+  public var session: SessionID
+  /// The seed of choices that need no secrecy.
+  public var seed: UInt64
+
+  /// Entropy from its parts.
+  public init(secret: SipHashKey, session: SessionID, seed: UInt64) {
+    self.secret = secret
+    self.session = session
+    self.seed = seed
+  }
+}
+
+/// What the driver has to know or do.
+public enum Event: Hashable, Sendable {
+  /// Client: find a way and a local port for a channel to `remote`, then call `dial` or
+  /// `dialFailed` with the slot.
+  case dial(slot: Int, remote: Endpoint)
+  /// Server: a channel came up; tell its path by `setPath`.
+  case channelOpened(channel: Int, FourTuple)
+  /// The channel is gone; its index will be used again.
+  case channelClosed(channel: Int, FourTuple)
+  /// The flow is gone; its index will be used again.
+  case flowClosed(flow: Int)
+  /// The session has a live channel, for the first time or again.
+  case connected(SessionID)
+  /// No channel of the session is heard any more.
+  case disconnected(SessionID)
+  /// Server: the session ended.
+  case sessionEnded(SessionID)
+  /// A datagram did not fit the channel's segments and was dropped; told once.
+  case datagramTooLarge(size: Int, limit: Int)
+  /// The other side speaks another version of the protocol; told once.
+  case versionMismatch(remote: Endpoint, version: UInt8)
+}
+
+/// One end of the tunnel.
+public struct Engine: ~Copyable {
+  let configuration: EngineConfiguration
+  let secret: SipHashKey
+  var random: SplitMix64
+  var limits = Limits()
+
+  var channels = Slab<Channel>()
+  var byTuple: [FourTuple: Int] = [:]
+  var sessions = Slab<Session>()
+  var flows = FlowTable()
+  var timers = TimerQueue()
+  var events: [Event] = []
+
+  // Client only.
+  var dialer: Dialer?
+  var held = HoldQueue()
+  var flowIDs = FlowIDPool()
+  // Server only.
+  var interfacePaths: [IPv4Address: Path] = [:]
+  var listener: Listener?
+  var bySession: [SessionID: Int] = [:]
+
+  /// What happened so far.
+  public internal(set) var counters = Counters()
+  var hasToldTooLarge = false
+  var hasToldVersion = false
+  var isClosing = false
+
+  /// An engine. A client dials at once: see `nextEvent()`.
+  public init(_ configuration: EngineConfiguration, entropy: Entropy, at now: Instant) {
+    self.configuration = configuration
+    secret = entropy.secret
+    random = SplitMix64(seed: entropy.seed)
+    switch configuration.role {
+    case .client(let server, let ports, let maxChannels):
+      dialer = Dialer(server: server, ports: ports, limit: maxChannels, random: &random)
+      _ = sessions.insert(Session(id: entropy.session, at: now))
+      dialMissing(at: now)
+      scheduleDialer(at: now)
+    case .server(let ports):
+      listener = Listener(ports: ports, secret: entropy.secret)
+    }
+  }
+
+  /// When `advance` has to be called at the latest.
+  public var nextDeadline: Instant { timers.next }
+
+  /// The next thing for the driver to do; call until nil after every other verb.
+  public mutating func nextEvent() -> Event? {
+    events.isEmpty ? nil : events.removeFirst()
+  }
+
+  /// Tells what the way of a channel can carry, when it opened and when that changed.
+  public mutating func setPath(_ path: Path, channel: Int) {
+    if channels.contains(channel) { channels[channel].path = path }
+  }
+
+  /// All channels with their four-tuples: what the driver finds ways for anew when the network
+  /// changed.
+  public var channelTuples: [(channel: Int, tuple: FourTuple)] {
+    channels.indices.map { ($0, channels[$0].tuple) }
+  }
+
+  /// Server: tells the MTU of the interface that holds each local address, in bytes. It bounds the
+  /// MSS of the SYN-ACK, and holds until `setPath` knows more.
+  public mutating func setInterfaceMTUs(_ mtus: [IPv4Address: Int]) {
+    interfacePaths = mtus.mapValues { Path(mtu: $0, carriesRuns: false) }
+  }
+
+  /// The largest datagram, in bytes, that fits a segment of the channel; nil where it is gone.
+  public func largestDatagram(channel: Int) -> Int? {
+    channels.contains(channel)
+      ? max(0, channels[channel].segmentSize - FrameHeader.byteCount) : nil
+  }
+
+  /// Closes all channels: a close frame goes out on each. The driver goes on with the loop until
+  /// `isClosed`, or as long as it wants to wait.
+  public mutating func close(at now: Instant, into segments: inout SegmentBatch) {
+    isClosing = true
+    for index in Array(channels.indices) { closeChannel(index, at: now, into: &segments) }
+  }
+
+  /// Whether every channel's close was answered.
+  public var isClosed: Bool {
+    isClosing && !channels.indices.contains { channels[$0].state != .lingering }
+  }
+
+}

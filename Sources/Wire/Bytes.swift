@@ -51,3 +51,19 @@ extension MutableRawSpan {
     storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt64.self)
   }
 }
+
+extension Span where Element: FixedWidthInteger & BitwiseCopyable {
+  /// The bytes of the numbers as they lie in memory. Integers have no padding, so that is safe.
+  @inlinable public var octets: RawSpan {
+    @_lifetime(copy self)
+    get { unsafe bytes }
+  }
+}
+
+extension MutableSpan where Element: FixedWidthInteger & BitwiseCopyable {
+  /// The bytes of the numbers, to be written.
+  @inlinable public var mutableOctets: MutableRawSpan {
+    @_lifetime(&self)
+    mutating get { unsafe mutableBytes }
+  }
+}

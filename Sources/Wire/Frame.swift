@@ -49,7 +49,7 @@ public struct FrameHeader: Sendable {
   /// Reads the header at `offset`; nil where fewer than 8 bytes are left.
   @inlinable @inline(__always)
   public init?(parsing bytes: RawSpan, at offset: Int) {
-    guard offset >= 0, offset &+ Self.byteCount <= bytes.byteCount else { return nil }
+    guard offset >= 0, offset <= bytes.byteCount &- Self.byteCount else { return nil }
     let word = bytes.be64(at: offset)
     type = UInt8(truncatingIfNeeded: word >> 56)
     length = UInt16(truncatingIfNeeded: word >> 40)

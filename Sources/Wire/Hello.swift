@@ -18,12 +18,19 @@ public struct SessionID: Hashable, Sendable {
   }
 }
 
+extension SessionID: CustomStringConvertible {
+  /// The first half in hexadecimal: enough to tell sessions apart in a log.
+  public var description: String { String(high, radix: 16) }
+}
+
 /// What each side tells the other when a channel opens.
 public struct Hello: Hashable, Sendable {
   /// The version of the protocol that this code speaks.
   public static let currentVersion: UInt8 = 1
   /// The size of a Hello in its record, in bytes.
   public static let recordByteCount = recordHeaderByteCount + byteCount
+  /// The first byte of the record: a TLS handshake record. No frame type has this value.
+  public static let recordType: UInt8 = 0x16
   static let recordHeaderByteCount = 5
   static let byteCount = 28
   private static let noScale: UInt8 = 0xFF
@@ -51,7 +58,7 @@ public struct Hello: Hashable, Sendable {
   /// Reads the record that a channel's first payload is. Bytes behind the fields known here are
   /// ignored, so that a later version can add some. Nil where it is no Hello at all.
   public init?(parsingRecord bytes: RawSpan) {
-    guard bytes.byteCount >= Self.recordByteCount, bytes.byte(at: 0) == 0x16,
+    guard bytes.byteCount >= Self.recordByteCount, bytes.byte(at: 0) == Self.recordType,
       bytes.be16(at: 1) == 0x0301,
       Int(bytes.be16(at: 3)) == bytes.byteCount &- Self.recordHeaderByteCount
     else { return nil }
@@ -70,7 +77,7 @@ public struct Hello: Hashable, Sendable {
   /// Writes the record, `recordByteCount` bytes.
   public func emitRecord(into bytes: inout MutableRawSpan) {
     let start = Self.recordHeaderByteCount
-    bytes.set(0x16 as UInt8, at: 0)
+    bytes.set(Self.recordType, at: 0)
     bytes.set(0x0301 as UInt16, at: 1)
     bytes.set(UInt16(Self.byteCount), at: 3)
     bytes.set(version, at: start)

@@ -11,6 +11,8 @@ public struct IPv4Packet: ~Escapable {
   public let destination: IPv4Address
   /// The protocol number of the payload (6 is TCP).
   public let protocolNumber: UInt8
+  /// The header's size in bytes, options included.
+  public let headerLength: Int
 
   /// Checks lengths, version, and that it is no fragment. The header checksum is not checked:
   /// the kernel did so before the tap (`ip_rcv_core`), or the transport checksum covers the
@@ -19,7 +21,7 @@ public struct IPv4Packet: ~Escapable {
   public init?(_ bytes: RawSpan) {
     guard bytes.byteCount >= IPv4Header.byteCount else { return nil }
     let versionAndLength = bytes.byte(at: 0)
-    let headerLength = Int(versionAndLength & 0x0F) &* 4
+    headerLength = Int(versionAndLength & 0x0F) &* 4
     let totalLength = Int(bytes.be16(at: 2))
     let fragment = bytes.be16(at: 6) & 0x3FFF  // MF and the offset, not DF
     guard versionAndLength >> 4 == 4, headerLength >= IPv4Header.byteCount,

@@ -66,7 +66,7 @@ public struct PacketSlot: Sendable {
   @discardableResult
   public mutating func append(_ slot: PacketSlot) -> Bool {
     guard count < capacity, slot.offset >= 0, slot.length >= 0,
-      unsafe slot.offset &+ slot.length <= memory.count
+      unsafe slot.offset <= memory.count, unsafe slot.length <= memory.count &- slot.offset
     else { return false }
     unsafe slots[count] = slot
     count &+= 1

@@ -56,26 +56,36 @@ extension PortSet {
     case reversed(String)
   }
 
-  /// Parses a comma-separated list of ports and ranges; spaces are allowed, `a-a` is one port.
+  /// Parses a comma-separated list of ports and ranges; `a-a` is one port. Spaces are allowed around
+  /// each number, not inside: "80 81" is no port 8081.
   public init(parsing text: String) throws(ParseError) {
     var ranges: [ClosedRange<UInt16>] = []
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-      let compact = String(part.filter { $0 != " " })
-      if compact.isEmpty && text.allSatisfy({ $0 == " " }) { throw .empty }
+      let trimmed = String(Self.trim(part))
+      if trimmed.isEmpty && text.allSatisfy({ $0 == " " }) { throw .empty }
       var bounds: [UInt16] = []
-      for bound in compact.split(separator: "-", omittingEmptySubsequences: false) {
-        bounds.append(try Self.port(bound, in: compact))
+      for bound in trimmed.split(separator: "-", omittingEmptySubsequences: false) {
+        bounds.append(try Self.port(Self.trim(bound), in: trimmed))
       }
-      guard bounds.count <= 2 else { throw .notAPort(compact) }
-      guard bounds[0] <= bounds[bounds.count - 1] else { throw .reversed(compact) }
+      guard bounds.count <= 2 else { throw .notAPort(trimmed) }
+      guard bounds[0] <= bounds[bounds.count - 1] else { throw .reversed(trimmed) }
       ranges.append(bounds[0]...bounds[bounds.count - 1])
     }
     self.init(ranges)
   }
 
   private static func port(_ digits: Substring, in part: String) throws(ParseError) -> UInt16 {
-    guard let number = decimal(digits.utf8, upTo: Int.max) else { throw .notAPort(part) }
-    guard let port = UInt16(exactly: number), port != 0 else { throw .outOfRange(part) }
-    return port
+    guard !digits.isEmpty, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
+      throw .notAPort(part)
+    }
+    guard let number = decimal(digits.utf8, upTo: 65535), number != 0 else {
+      throw .outOfRange(part)
+    }
+    return UInt16(number)
+  }
+
+  private static func trim(_ text: Substring) -> Substring {
+    guard let last = text.lastIndex(where: { $0 != " " }) else { return "" }
+    return text[...last].drop { $0 == " " }
   }
 }

@@ -72,6 +72,12 @@ public struct SegmentRun: Sendable {
     return unsafe runStorage[index]
   }
 
+  /// Sends run `index` as if it were one of `channel`.
+  public mutating func setChannel(_ channel: Int, ofRun index: Int) {
+    precondition(index >= 0 && index < count)
+    unsafe runStorage[index].channel = channel
+  }
+
   /// Piece `index` of all runs.
   public func piece(_ index: Int) -> Piece { pieces[index] }
 
@@ -111,6 +117,13 @@ extension SegmentBatch {
     pieces.append(
       Piece(origin: .arena, offset: header, length: headerLength), joiningFrom: pieces.count)
     return true
+  }
+
+  /// Forgets the open run.
+  public mutating func abandonRun() {
+    guard let run = openRun else { return }
+    pieces.removeLast(pieces.count &- run.pieces.lowerBound)
+    openRun = nil
   }
 
   /// Adds a frame whose payload lies in the packet batch, as one more segment of the open run.

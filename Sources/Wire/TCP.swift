@@ -38,12 +38,14 @@ public struct TCPSegment: ~Escapable {
   public let flags: TCPFlags
   /// The window field, unscaled.
   public let window: UInt16
+  /// The header's size in bytes, options included.
+  public let headerLength: Int
 
   /// Checks the lengths; the checksum is `isChecksumValid(of:)`.
   @_lifetime(copy bytes)
   public init?(_ bytes: RawSpan) {
     guard bytes.byteCount >= TCPHeader.byteCount else { return nil }
-    let headerLength = Int(bytes.byte(at: 12) >> 4) &* 4
+    headerLength = Int(bytes.byte(at: 12) >> 4) &* 4
     guard headerLength >= TCPHeader.byteCount, headerLength <= bytes.byteCount else { return nil }
     sourcePort = bytes.be16(at: 0)
     destinationPort = bytes.be16(at: 2)
@@ -95,7 +97,9 @@ public struct TCPOptions: Hashable, Sendable {
       let length = Int(bytes.byte(at: offset &+ 1))
       guard length >= 2, offset &+ length <= bytes.byteCount else { return }
       switch (kind, length) {
-      case (2, 4): maximumSegmentSize = bytes.be16(at: offset &+ 2)
+      case (2, 4):
+        let size = bytes.be16(at: offset &+ 2)
+        if size != 0 { maximumSegmentSize = size }
       case (3, 3): windowScale = min(bytes.byte(at: offset &+ 2), 14)
       default: break
       }

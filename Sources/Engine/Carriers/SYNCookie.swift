@@ -1,0 +1,72 @@
+// The server's initial sequence number is all it keeps of a SYN (RFC 4987, section 3.6).
+//
+//   | time slot 2 | MSS class 4 | keyed hash 26 |
+
+internal import Wire
+
+/// Makes and checks SYN cookies.
+struct SYNCookie: Sendable {
+  /// How long a slot lasts. The current and the previous one are valid: 64-128 s.
+  static let slotLength = Duration.seconds(64)
+  /// The MSS that a class stands for, ascending: common values on real paths. The largest one
+  /// that is not above the SYN's is taken.
+  static let classes: InlineArray<16, UInt16> = [
+    536, 1200, 1220, 1240, 1280, 1300, 1320, 1340, 1360, 1380, 1400, 1412, 1432, 1452, 1460, 8960,
+  ]
+  private static let hashMask: UInt32 = 0x03FF_FFFF
+
+  private let key: SipHashKey
+
+  init(key: SipHashKey) { self.key = key }
+
+  /// The initial sequence number that answers a SYN.
+  func make(for tuple: FourTuple, clientISN: UInt32, mss: UInt16, at now: Instant) -> UInt32 {
+    encode(tuple, clientISN, slot: Self.slot(at: now), mssClass: Self.mssClass(of: mss))
+  }
+
+  /// The MSS in the cookie, where it is one that we made for this connection not long ago.
+  func validate(
+    _ cookie: UInt32, for tuple: FourTuple, clientISN: UInt32, at now: Instant
+  ) -> UInt16? {
+    let slot = Self.slot(at: now)
+    let mssClass = Int(cookie >> 26 & 15)
+    guard
+      encode(tuple, clientISN, slot: slot, mssClass: mssClass) == cookie
+        || encode(tuple, clientISN, slot: slot &- 1, mssClass: mssClass) == cookie
+    else { return nil }
+    return Self.classes[mssClass]
+  }
+
+  private static func slot(at now: Instant) -> UInt64 {
+    UInt64(bitPattern: now.nanoseconds / slotLength.wholeNanoseconds)
+  }
+
+  private static func mssClass(of mss: UInt16) -> Int {
+    var found = 0
+    for index in 0..<classes.count where classes[index] <= mss { found = index }
+    return found
+  }
+
+  private func encode(
+    _ tuple: FourTuple, _ clientISN: UInt32, slot: UInt64, mssClass: Int
+  ) -> UInt32 {
+    // The whole slot number is hashed, so that a cookie does not come alive again after four.
+    let words: InlineArray<4, UInt64> = [
+      UInt64(tuple.local.address.rawValue) << 32 | UInt64(tuple.remote.address.rawValue),
+      UInt64(tuple.local.port) << 48 | UInt64(tuple.remote.port) << 32 | UInt64(clientISN),
+      slot, UInt64(mssClass),
+    ]
+    let hash = UInt32(truncatingIfNeeded: sipHash(words.span.octets, key: key))
+    return UInt32(slot & 3) << 30 | UInt32(mssClass) << 26 | hash & Self.hashMask
+  }
+}
+
+/// The client's initial sequence number (RFC 6528): a clock of 4 µs ticks plus a keyed hash.
+func initialSequence(for tuple: FourTuple, key: SipHashKey, at now: Instant) -> UInt32 {
+  let words: InlineArray<2, UInt64> = [
+    UInt64(tuple.local.address.rawValue) << 32 | UInt64(tuple.remote.address.rawValue),
+    UInt64(tuple.local.port) << 16 | UInt64(tuple.remote.port),
+  ]
+  let ticks = UInt32(truncatingIfNeeded: now.nanoseconds / 4_000)
+  return ticks &+ UInt32(truncatingIfNeeded: sipHash(words.span.octets, key: key))
+}

@@ -1,0 +1,135 @@
+// The sequence numbers of one fake TCP connection, after its handshake. Nothing is retransmitted:
+// the numbers only have to be what a strict connection tracker (nf_conntrack's tcp_in_window)
+// expects of a connection in good health.
+
+internal import Wire
+
+extension UInt32 {
+  /// Signed distance in sequence space (RFC 9293, section 3.4) from `other` to this number.
+  @inline(__always)
+  func sequenceDistance(from other: UInt32) -> Int {
+    Int(Int32(bitPattern: self &- other))
+  }
+}
+
+/// Sequence state of one connection. Names as in RFC 9293, section 3.3.1.
+struct TCPConnection: Sendable {
+  /// SND.UNA: what the peer acknowledged.
+  private(set) var sendUnacknowledged: UInt32
+  /// SND.NXT: the sequence number of the next segment.
+  private(set) var sendNext: UInt32
+  /// The highest SND.NXT ever; acknowledgments up to here are believed.
+  private(set) var sendHighest: UInt32
+  /// RCV.NXT: the end of the highest valid segment received, holes or not.
+  private(set) var receiveNext: UInt32
+  /// The acknowledgment number that was sent last.
+  private(set) var acknowledged: UInt32
+  /// SND.WND in bytes.
+  private(set) var peerWindow: Int
+  /// Whether both sides scale their windows (RFC 7323, section 2.2).
+  let isScaled: Bool
+  /// The IPv4 identification of the next packet.
+  private(set) var identification: UInt16
+
+  /// A connection whose SYNs were exchanged.
+  /// - Parameters:
+  ///   - sendNext: the number behind our SYN.
+  ///   - receiveNext: the number behind the peer's SYN.
+  ///   - peerWindow: the peer's window, unscaled as in its SYN or SYN-ACK, in bytes.
+  init(
+    sendNext: UInt32, receiveNext: UInt32, peerWindow: Int, isScaled: Bool, identification: UInt16
+  ) {
+    sendUnacknowledged = sendNext
+    self.sendNext = sendNext
+    sendHighest = sendNext
+    self.receiveNext = receiveNext
+    acknowledged = receiveNext
+    self.peerWindow = peerWindow
+    self.isScaled = isScaled
+    self.identification = identification
+  }
+
+  /// How many more payload bytes may be in flight now.
+  var sendRoom: Int {
+    min(peerWindow, TCPProfile.inFlightLimit) &- sendNext.sequenceDistance(from: sendUnacknowledged)
+  }
+
+  /// How many received bytes no acknowledgment of ours covers yet.
+  var unacknowledgedBytes: Int { receiveNext.sequenceDistance(from: acknowledged) }
+
+  /// The window field that we send.
+  private var advertisedWindow: UInt16 {
+    isScaled ? UInt16(TCPProfile.window >> Int(TCPProfile.windowScale)) : .max
+  }
+
+  /// The header of the next run, or of a pure acknowledgment; the state moves on as if sent.
+  mutating func nextHeader(
+    _ tuple: FourTuple, flags: TCPFlags, payloadLength: Int, segmentCount: Int = 1
+  ) -> (tcp: TCPHeader, identification: UInt16) {
+    let header = header(tuple, flags: flags, sequence: sendNext)
+    sendNext &+= UInt32(truncatingIfNeeded: payloadLength)
+    if flags.contains(.fin) { sendNext &+= 1 }
+    if sendNext.sequenceDistance(from: sendHighest) > 0 { sendHighest = sendNext }
+    return (header, takeIdentification(segmentCount))
+  }
+
+  /// The header of a segment that is sent again with the sequence number that it had.
+  mutating func repeatedHeader(
+    _ tuple: FourTuple, flags: TCPFlags, sequence: UInt32
+  ) -> (tcp: TCPHeader, identification: UInt16) {
+    (header(tuple, flags: flags, sequence: sequence), takeIdentification())
+  }
+
+  private mutating func header(
+    _ tuple: FourTuple, flags: TCPFlags, sequence: UInt32
+  ) -> TCPHeader {
+    acknowledged = receiveNext
+    return TCPHeader(
+      sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: sequence,
+      acknowledgment: receiveNext, flags: flags, window: advertisedWindow)
+  }
+
+  /// The identification of the next packet; `count` are used up.
+  mutating func takeIdentification(_ count: Int = 1) -> UInt16 {
+    defer { identification &+= UInt16(truncatingIfNeeded: count) }
+    return identification
+  }
+
+  /// Whether a segment fits this connection: within 1 MiB of what was received (the peer keeps no
+  /// more in flight), and acknowledging nothing that we never sent (RFC 5961, section 5.2).
+  func isAcceptable(_ segment: borrowing TCPSegment) -> Bool {
+    let ahead = segment.sequence.sequenceDistance(from: receiveNext)
+    let end = ahead &+ segment.payload.byteCount
+    let ackAhead = segment.acknowledgment.sequenceDistance(from: sendHighest)
+    return segment.flags.contains(.ack)
+      && ahead >= -TCPProfile.inFlightLimit && end <= TCPProfile.inFlightLimit
+      && ackAhead <= 0 && ackAhead >= -TCPProfile.window
+  }
+
+  /// Whether the sequence number alone fits: for an RST, which need not acknowledge.
+  func isInWindow(_ sequence: UInt32) -> Bool {
+    abs(sequence.sequenceDistance(from: receiveNext)) <= TCPProfile.inFlightLimit
+  }
+
+  /// Takes the acknowledgment and window of an acceptable segment. True where it was news.
+  mutating func acknowledge(_ segment: borrowing TCPSegment) -> Bool {
+    let scale = isScaled ? Int(TCPProfile.windowScale) : 0
+    peerWindow = Int(segment.window) << scale
+    guard segment.acknowledgment.sequenceDistance(from: sendUnacknowledged) > 0 else {
+      return false
+    }
+    sendUnacknowledged = segment.acknowledgment
+    // After a rewind the peer may acknowledge more than was sent again.
+    if sendNext.sequenceDistance(from: sendUnacknowledged) < 0 { sendNext = sendUnacknowledged }
+    return true
+  }
+
+  /// Notes that a valid segment ended at `end`.
+  @inline(__always)
+  mutating func received(upTo end: UInt32) {
+    if end.sequenceDistance(from: receiveNext) > 0 { receiveNext = end }
+  }
+
+  /// The window stayed full for a probe timeout, so its tail was lost: sends go on from SND.UNA.
+  mutating func rewind() { sendNext = sendUnacknowledged }
+}

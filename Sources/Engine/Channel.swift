@@ -1,0 +1,112 @@
+// One disguised connection of a session.
+
+internal import Wire
+
+/// What the way to a peer can carry, as the driver finds out.
+public struct Path: Hashable, Sendable {
+  /// The largest IP packet in bytes.
+  public var mtu: Int
+  /// Whether a run of segments may be sent at once, for the kernel or the card to cut.
+  public var carriesRuns: Bool
+
+  /// A path from its properties.
+  public init(mtu: Int, carriesRuns: Bool) {
+    self.mtu = mtu
+    self.carriesRuns = carriesRuns
+  }
+
+  /// The largest TCP payload of one segment without options, in bytes.
+  var segmentSize: Int {
+    max(0, min(mtu, 65_535) - IPv4Header.byteCount - TCPHeader.byteCount)
+  }
+}
+
+/// One disguised connection: a four-tuple, its carrier's state, its liveness and its timers.
+struct Channel {
+  enum State: Sendable {
+    /// Client: the SYN is out.
+    case synSent
+    /// Client: the SYN-ACK came, the Hello is out.
+    case helloSent
+    /// Server: the Hello was answered; nothing else is sent before the client is heard again.
+    case unconfirmed
+    /// Frames flow.
+    case open
+    /// Our close frame is out, the peer's has not come.
+    case closing
+    /// Both sides have closed; late frames are still taken for a moment.
+    case lingering
+  }
+
+  let tuple: FourTuple
+  /// The channel's name within the session, the same at both ends.
+  let id: UInt32
+  let session: Int
+  /// Client: which of the dialer's slots it belongs to.
+  let slot: Int
+  var state: State
+  var tcp: TCPConnection
+  var liveness: Liveness
+  var path: Path
+  /// What the peer can receive, in bytes of TCP payload: the least of MSS and Hello.
+  var peerSegmentSize: Int
+
+  /// The sequence number of the Hello, behind our SYN.
+  let firstSequence: UInt32
+  /// The sequence number of the peer's Hello, behind its SYN; 0 before the SYN-ACK.
+  var peerFirstSequence: UInt32
+  /// The options of the peer's SYN or SYN-ACK as they arrived.
+  var observed: TCPOptions
+  /// How often the segment of this state was sent, and when it is to be sent again.
+  var attempts = 0
+  var retryAt = Instant.distantFuture
+  /// The sequence number of the FIN segment once it was sent.
+  var closeSequence: UInt32?
+  /// Whether this side closed first.
+  var isCloser = false
+
+  var incoming = NumberWindow()
+  private var nextNumber: UInt32 = 0
+  /// When what was received is to be acknowledged at the latest.
+  var acknowledgmentDue: Instant?
+  /// Whether a datagram was received since something was last sent.
+  var owesSignOfLife = false
+  /// Since when the window has had no room for a datagram that was there.
+  var fullSince: Instant?
+  /// Client: when an idle channel is probed next.
+  var keepaliveAt = Instant.distantFuture
+  /// When the peer was last told, or a replacement last dialled, because of an RST or FIN.
+  var lastWarning: Instant?
+  var timer = Timer()
+
+  init(
+    tuple: FourTuple, id: UInt32, session: Int, slot: Int, state: State, tcp: TCPConnection,
+    path: Path, observed: TCPOptions, peerSegmentSize: Int, at now: Instant
+  ) {
+    self.tuple = tuple
+    self.id = id
+    self.session = session
+    self.slot = slot
+    self.state = state
+    self.tcp = tcp
+    self.path = path
+    self.observed = observed
+    self.peerSegmentSize = peerSegmentSize
+    firstSequence = tcp.sendNext
+    peerFirstSequence = tcp.receiveNext
+    liveness = Liveness(at: now)
+  }
+
+  /// The largest TCP payload of a segment, in bytes.
+  var segmentSize: Int { min(peerSegmentSize, path.segmentSize) }
+
+  /// The most segments in one run.
+  var runLimit: Int { path.carriesRuns ? SegmentBatch.runLimit : 1 }
+
+  @inline(__always)
+  mutating func nextFrame(_ type: FrameType, length: Int, flow: UInt16 = 0) -> FrameHeader {
+    defer { nextNumber = (nextNumber &+ 1) & FrameHeader.numberMask }
+    return FrameHeader(
+      type: type, length: UInt16(truncatingIfNeeded: length), flow: flow, number: nextNumber)
+  }
+}

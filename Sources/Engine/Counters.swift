@@ -1,0 +1,59 @@
+// What happened, as numbers. A bad packet costs a counter, never a log line.
+
+/// Why something was dropped.
+public enum DropReason: Int, CaseIterable, Sendable {
+  /// Not a whole IPv4 packet with a whole TCP segment.
+  case malformed
+  /// The TCP checksum is wrong.
+  case badChecksum
+  /// No channel has this four-tuple.
+  case unknownChannel
+  /// Sequence or acknowledgment number outside of what the channel can have sent or seen.
+  case outsideWindow
+  /// A frame reaches beyond its segment: cut by a middlebox, or garbage.
+  case truncatedFrame
+  /// The frame's number was seen before or is too old.
+  case repeatedFrame
+  /// A frame of a type that this version does not know.
+  case unknownFrame
+  /// A first payload that is no Hello with a valid cookie.
+  case badHello
+  /// An RST or FIN that the peer did not send as part of a close.
+  case foreignReset
+  /// A datagram of a flow that this client never opened, or released.
+  case unknownFlow
+  /// The datagram is larger than a segment can carry.
+  case tooLarge
+  /// No channel is up, and none can be waited for.
+  case noChannel
+  /// Every channel's window is full.
+  case windowFull
+  /// A bound of `Limits` is reached.
+  case limitReached
+  /// Datagrams that waited too long, or were too many, before the first channel was up.
+  case heldTooLong
+  /// More frames in one batch than it has room for.
+  case batchFull
+  /// An answer to a stranger that the rate limit forbade.
+  case rateLimited
+}
+
+/// The engine's counters since it started.
+public struct Counters: Sendable {
+  /// Datagrams taken from apps or targets and put on a channel.
+  public internal(set) var datagramsSent: UInt64 = 0
+  /// Datagrams that came out of channels.
+  public internal(set) var datagramsReceived: UInt64 = 0
+  /// Channels that opened.
+  public internal(set) var channelsOpened: UInt64 = 0
+  private var drops: InlineArray<17, UInt64> = .init(repeating: 0)
+
+  init() {
+    precondition(DropReason.allCases.count == drops.count)
+  }
+
+  /// How often something was dropped for `reason`.
+  public subscript(reason: DropReason) -> UInt64 { drops[reason.rawValue] }
+
+  mutating func drop(_ reason: DropReason) { drops[reason.rawValue] &+= 1 }
+}

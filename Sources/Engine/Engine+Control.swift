@@ -1,0 +1,219 @@
+// Frames that are not datagrams, pure acknowledgments, closes, and what RST and FIN from outside
+// mean: small segments that go by the raw socket.
+
+internal import Wire
+
+extension Engine {
+  /// The longest that received bytes wait for an acknowledgment, in nanoseconds.
+  static let acknowledgmentDelay: Int64 = 200_000_000
+  /// So many received bytes are acknowledged without waiting.
+  static let acknowledgmentBytes = 256 << 10
+  /// The largest probe that is answered with its own payload, in bytes.
+  private static let probeLimit = 64
+  /// How long a channel lasts after both sides closed it, for frames that were overtaken.
+  private static let lingerTime = Duration.seconds(1)
+
+  /// Sends one control frame.
+  mutating func sendFrame(
+    _ type: FrameType, _ payload: RawSpan = RawSpan(), on index: Int,
+    flags: TCPFlags = [.ack, .psh], expectsReply: Bool = false,
+    into segments: inout SegmentBatch, at now: Instant
+  ) {
+    guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
+    let frame = channels[index].nextFrame(type, length: payload.byteCount)
+    guard segments.appendFrame(frame, copying: payload) else {
+      segments.abandonRun()
+      return counters.drop(.batchFull)
+    }
+    finishControl(
+      index, flags: flags, payloadLength: FrameHeader.byteCount + payload.byteCount,
+      into: &segments)
+    noteTransmission(on: index, expectsReply: expectsReply, at: now)
+  }
+
+  /// Sends an acknowledgment without data.
+  mutating func sendAcknowledgment(on index: Int, into segments: inout SegmentBatch) {
+    guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
+    finishControl(index, flags: .ack, payloadLength: 0, into: &segments)
+    channels[index].acknowledgmentDue = nil
+  }
+
+  private mutating func finishControl(
+    _ index: Int, flags: TCPFlags, payloadLength: Int, into segments: inout SegmentBatch
+  ) {
+    let tuple = channels[index].tuple
+    let (header, identification) = channels[index].tcp.nextHeader(
+      tuple, flags: flags, payloadLength: payloadLength)
+    segments.finishRun(
+      header, from: tuple.local.address, to: tuple.remote.address, identification: identification)
+  }
+
+  mutating func acknowledgeIfMuch(_ index: Int, into segments: inout SegmentBatch) {
+    if channels[index].tcp.unacknowledgedBytes >= Self.acknowledgmentBytes {
+      sendAcknowledgment(on: index, into: &segments)
+    }
+  }
+
+  /// A probe carries the moment that it was sent, in microseconds; the answer brings it back.
+  mutating func sendProbe(on index: Int, into segments: inout SegmentBatch, at now: Instant) {
+    let stamp: InlineArray<1, UInt32> = [Self.microseconds(now).bigEndian]
+    sendFrame(
+      .probe, stamp.span.octets, on: index, expectsReply: true, into: &segments, at: now)
+  }
+
+  private static func microseconds(_ now: Instant) -> UInt32 {
+    UInt32(truncatingIfNeeded: now.nanoseconds / 1_000)
+  }
+
+  mutating func receiveControl(
+    _ header: FrameHeader, _ payload: RawSpan, on index: Int, replies: inout SegmentBatch,
+    at now: Instant
+  ) {
+    switch FrameType(rawValue: header.type) {
+    case .probe where channels[index].closeSequence == nil:
+      let echo = payload.extracting(0..<min(payload.byteCount, Self.probeLimit))
+      sendFrame(.answer, echo, on: index, into: &replies, at: now)
+    case .answer: receiveAnswer(payload, on: index, at: now)
+    case .suspect: receiveSuspects(payload, on: index, into: &replies, at: now)
+    case .close: receiveClose(on: index, into: &replies, at: now)
+    case .keepalive, .probe: break
+    case .datagram, nil: counters.drop(.unknownFrame)
+    }
+  }
+
+  private mutating func receiveAnswer(_ payload: RawSpan, on index: Int, at now: Instant) {
+    guard payload.byteCount >= 4 else { return }
+    let elapsed = Int32(bitPattern: Self.microseconds(now) &- payload.be32(at: 0))
+    // Without a key the stamp may be anyone's; no path takes a minute.
+    guard elapsed >= 0, elapsed < 60_000_000 else { return }
+    channels[index].liveness.measured(.microseconds(max(elapsed, 1)))
+  }
+}
+
+// Closing. Our own close is a close frame inside a FIN segment; a bare FIN or RST is foreign.
+extension Engine {
+  /// Closes a channel from this side.
+  mutating func closeChannel(_ index: Int, at now: Instant, into segments: inout SegmentBatch) {
+    switch channels[index].state {
+    case .synSent, .helloSent, .unconfirmed: removeChannel(index, at: now)
+    case .open:
+      channels[index].state = .closing
+      channels[index].isCloser = true
+      channels[index].attempts = 0
+      markStale(channels[index].session)
+      sendClose(on: index, into: &segments, at: now)
+      retryLater(index, at: now)
+    case .closing, .lingering: break
+    }
+  }
+
+  /// Sends the close frame with FIN: the first time with the next sequence number, then again
+  /// with the same.
+  mutating func sendClose(on index: Int, into segments: inout SegmentBatch, at now: Instant) {
+    guard let sequence = channels[index].closeSequence else {
+      channels[index].closeSequence = channels[index].tcp.sendNext
+      return sendFrame(.close, on: index, flags: [.ack, .psh, .fin], into: &segments, at: now)
+    }
+    guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
+    let frame = channels[index].nextFrame(.close, length: 0)
+    guard segments.appendFrame(frame, copying: RawSpan()) else { return segments.abandonRun() }
+    let tuple = channels[index].tuple
+    let (header, identification) = channels[index].tcp.repeatedHeader(
+      tuple, flags: [.ack, .psh, .fin], sequence: sequence)
+    segments.finishRun(
+      header, from: tuple.local.address, to: tuple.remote.address, identification: identification)
+  }
+
+  private mutating func receiveClose(
+    on index: Int, into segments: inout SegmentBatch, at now: Instant
+  ) {
+    if channels[index].state == .open || channels[index].state == .unconfirmed {
+      channels[index].state = .lingering
+      markStale(channels[index].session)
+      channelLost(index, at: now)
+    }
+    channels[index].state = .lingering
+    channels[index].retryAt = now + Self.lingerTime
+    reschedule(index, at: now)
+  }
+
+  /// A FIN: the end of a close where a close frame came with it, else from outside.
+  mutating func receiveFin(
+    _ segment: borrowing TCPSegment, on index: Int,
+    into segments: inout SegmentBatch, at now: Instant
+  ) {
+    guard channels[index].state == .lingering else {
+      return warned(index, sequence: segment.sequence, into: &segments, at: now)
+    }
+    let end = segment.sequence &+ UInt32(truncatingIfNeeded: segment.payload.byteCount)
+    channels[index].tcp.received(upTo: end &+ 1)
+    if channels[index].isCloser {
+      sendAcknowledgment(on: index, into: &segments)
+    } else {
+      sendClose(on: index, into: &segments, at: now)
+    }
+  }
+
+  mutating func receiveReset(
+    _ segment: borrowing TCPSegment, on index: Int, into segments: inout SegmentBatch,
+    at now: Instant
+  ) {
+    warned(index, sequence: segment.sequence, into: &segments, at: now)
+  }
+}
+
+// RST and FIN from outside are never believed, but a NAT may believe them: the channel is probed,
+// others are preferred, and the client opens a replacement whatever the probe says.
+extension Engine {
+  private mutating func warned(
+    _ index: Int, sequence: UInt32, into segments: inout SegmentBatch, at now: Instant
+  ) {
+    counters.drop(.foreignReset)
+    guard channels[index].state == .open, channels[index].tcp.isInWindow(sequence),
+      suspect(index, at: now)
+    else { return }
+    let session = channels[index].session
+    if !sessions[session].suspects.contains(channels[index].id) {
+      sessions[session].suspects.append(channels[index].id)
+    }
+    reportSuspects(of: session, into: &segments, at: now)
+  }
+
+  /// Doubts the channel, and has a client dial a replacement; false where that was done less than
+  /// a second ago.
+  private mutating func suspect(_ index: Int, at now: Instant) -> Bool {
+    if let last = channels[index].lastWarning, now - last < .seconds(1) { return false }
+    channels[index].lastWarning = now
+    channels[index].liveness.doubt(at: now)
+    markStale(channels[index].session)
+    reschedule(index, at: now)
+    if dialer != nil { replace(index, at: now) }
+    return true
+  }
+
+  /// Names the session's suspects to the peer on the best channel; they stay on the list until
+  /// that was a healthy one.
+  mutating func reportSuspects(
+    of session: Int, into segments: inout SegmentBatch, at now: Instant
+  ) {
+    guard !sessions[session].suspects.isEmpty, hasCandidate(session) else { return }
+    let candidates = sessions[session].candidates
+    let carrier = candidates[random.below(candidates.count)]
+    let names = sessions[session].suspects.map(\.bigEndian)
+    sendFrame(.suspect, names.span.octets, on: carrier, into: &segments, at: now)
+    if sessions[session].health == .healthy { sessions[session].suspects.removeAll() }
+  }
+
+  private mutating func receiveSuspects(
+    _ payload: RawSpan, on index: Int, into segments: inout SegmentBatch, at now: Instant
+  ) {
+    let session = channels[index].session
+    for offset in stride(from: 0, to: payload.byteCount & ~3, by: 4) {
+      let id = payload.be32(at: offset)
+      for suspected in sessions[session].channels
+      where channels[suspected].id == id && channels[suspected].state == .open {
+        _ = suspect(suspected, at: now)
+      }
+    }
+  }
+}

@@ -1,0 +1,180 @@
+// App to wire: datagrams become frames, frames become runs of segments on channels.
+//
+//   datagram ─► flow ─► scheduler picks the channel, per run ─► frame ─► TCP header, per run
+
+public import Wire
+
+/// Where the datagrams of a batch come from.
+public enum DatagramOrigin: Sendable {
+  /// Client: from apps, told apart by the source of each datagram.
+  case apps
+  /// Server: from the target, on the socket of this flow.
+  case flow(Int)
+}
+
+/// A run of segments while it is being put together.
+struct OpenRun {
+  let channel: Int
+  /// Bytes that the channel's window and an IP packet have room for.
+  let room: Int
+  let limit: Int
+  private(set) var segmentSize = 0
+  private(set) var total = 0
+  private(set) var count = 0
+  private var isComplete = false
+
+  init(channel: Int, room: Int, limit: Int) {
+    self.channel = channel
+    self.room = min(room, SegmentBatch.runPayloadLimit)
+    self.limit = limit
+  }
+
+  /// Whether a segment of `size` bytes can be next.
+  func accepts(_ size: Int) -> Bool {
+    !isComplete && count < limit && total &+ size <= room && (count == 0 || size <= segmentSize)
+  }
+
+  mutating func add(_ size: Int) {
+    if count == 0 { segmentSize = size }
+    isComplete = size < segmentSize
+    total &+= size
+    count &+= 1
+  }
+}
+
+extension Engine {
+  /// Puts a batch of datagrams on channels. The segments refer to the datagrams' bytes, so send
+  /// them before the batch is filled again.
+  public mutating func encapsulate(
+    _ datagrams: borrowing PacketBatch, from origin: DatagramOrigin,
+    into segments: inout SegmentBatch, at now: Instant
+  ) {
+    var run: OpenRun?
+    for index in 0..<datagrams.count {
+      let slot = datagrams.slot(index)
+      guard let flow = flow(of: slot, origin, at: now) else { continue }
+      noteSent(flow, at: now)
+      let step = slot.segmentSize > 0 ? slot.segmentSize : max(slot.length, 1)
+      var offset = slot.offset
+      let end = slot.offset &+ slot.length
+      repeat {
+        let payload = offset..<min(offset &+ step, end)
+        put(payload, of: flow, in: datagrams, run: &run, into: &segments, at: now)
+        offset = payload.upperBound
+      } while offset < end
+    }
+    finish(&run, into: &segments, at: now)
+  }
+
+  private mutating func flow(
+    of slot: PacketSlot, _ origin: DatagramOrigin, at now: Instant
+  ) -> Int? {
+    switch origin {
+    case .apps: return clientFlow(of: slot.source, at: now)
+    case .flow(let index): return flows.contains(index) ? index : nil
+    }
+  }
+
+  private mutating func noteSent(_ flow: Int, at now: Instant) {
+    flows[flow].lastActive = now
+    let session = flows[flow].session
+    sessions[session].lastActive = now
+    if dialer != nil { clientAppSent(at: now) }
+    sessions[session].lastSent = now
+  }
+
+  private mutating func put(
+    _ payload: Range<Int>, of flow: Int, in datagrams: borrowing PacketBatch,
+    run: inout OpenRun?, into segments: inout SegmentBatch, at now: Instant
+  ) {
+    let size = FrameHeader.byteCount &+ payload.count
+    if run?.accepts(size) != true {
+      finish(&run, into: &segments, at: now)
+      let session = flows[flow].session
+      guard hasCandidate(session) else {
+        return hold(datagrams.bytes(payload), flow: flows[flow].id, at: now)
+      }
+      guard let channel = pickChannel(session, for: size, at: now) else { return }
+      begin(&run, on: channel, into: &segments)
+    }
+    guard let channel = run?.channel else { return counters.drop(.batchFull) }
+    let header = channels[channel].nextFrame(
+      .datagram, length: payload.count, flow: flows[flow].id)
+    guard segments.appendFrame(header, payload: payload) else {
+      return counters.drop(.batchFull)
+    }
+    run?.add(size)
+    counters.datagramsSent &+= 1
+  }
+
+  func begin(_ run: inout OpenRun?, on channel: Int, into segments: inout SegmentBatch) {
+    guard segments.beginRun(channel: channel) else { return }
+    run = OpenRun(
+      channel: channel, room: channels[channel].tcp.sendRoom, limit: channels[channel].runLimit)
+  }
+
+  mutating func finish(
+    _ run: inout OpenRun?, into segments: inout SegmentBatch, at now: Instant
+  ) {
+    guard let done = run else { return }
+    run = nil
+    guard done.count > 0 else { return segments.abandonRun() }
+    // PSH only on a segment alone: a kernel would set it on a run's last segment, which software
+    // GRO then lets overtake the others.
+    let flags: TCPFlags = done.count == 1 ? [.ack, .psh] : .ack
+    let index = done.channel
+    let tuple = channels[index].tuple
+    let (header, identification) = channels[index].tcp.nextHeader(
+      tuple, flags: flags, payloadLength: done.total, segmentCount: done.count)
+    segments.finishRun(
+      header, from: tuple.local.address, to: tuple.remote.address, identification: identification)
+    noteTransmission(on: index, expectsReply: true, at: now)
+  }
+
+  /// Bookkeeping for whatever carries frames on a channel.
+  mutating func noteTransmission(on index: Int, expectsReply: Bool, at now: Instant) {
+    channels[index].acknowledgmentDue = nil
+    channels[index].owesSignOfLife = false
+    if expectsReply, let probeAt = channels[index].liveness.sent(at: now) {
+      channels[index].timer.schedule(.channel(index), at: probeAt, in: &timers)
+    }
+  }
+
+  /// A channel of the session with room for `size` bytes; a drop is counted where there is none.
+  private mutating func pickChannel(_ session: Int, for size: Int, at now: Instant) -> Int? {
+    let count = sessions[session].candidates.count
+    let start = random.below(count)
+    var isTooLarge = false
+    for step in 0..<count {
+      let index = sessions[session].candidates[(start &+ step) % count]
+      if size > channels[index].segmentSize {
+        isTooLarge = true
+      } else if channels[index].tcp.sendRoom >= size {
+        return index
+      } else if channels[index].fullSince == nil {
+        channels[index].fullSince = now
+        reschedule(index, at: now)
+      }
+    }
+    if isTooLarge {
+      tellTooLarge(size, session: session)
+    } else {
+      counters.drop(.windowFull)
+    }
+    return nil
+  }
+
+  private mutating func tellTooLarge(_ size: Int, session: Int) {
+    counters.drop(.tooLarge)
+    guard !hasToldTooLarge else { return }
+    hasToldTooLarge = true
+    let limit = sessions[session].candidates.map { channels[$0].segmentSize }.max() ?? 0
+    events.append(
+      .datagramTooLarge(size: size - FrameHeader.byteCount, limit: limit - FrameHeader.byteCount))
+  }
+
+  private mutating func hold(_ datagram: RawSpan, flow: UInt16, at now: Instant) {
+    guard dialer != nil else { return counters.drop(.noChannel) }
+    if !held.append(datagram, flow: flow, at: now) { counters.drop(.heldTooLong) }
+  }
+}

@@ -1,0 +1,175 @@
+// Time: what is due is done, and each channel says when it wants to be looked at again.
+
+public import Wire
+
+extension Engine {
+  /// A server forgets a channel on which nothing was heard for so long; a client's idle channels
+  /// are heard every 5 minutes.
+  static let deafTime = Duration.seconds(660)
+  /// A server forgets a silent channel so soon where the session has healthy ones.
+  static let silentTime = Duration.seconds(60)
+  /// A server forgets a channel whose client did not speak after the Hellos.
+  static let confirmationTime = Duration.seconds(10)
+
+  /// Does what is due at `now`; call when `nextDeadline` has come.
+  public mutating func advance(to now: Instant, into segments: inout SegmentBatch) {
+    while let (key, deadline) = timers.popDue(at: now) {
+      switch key {
+      case .channel(let index):
+        guard channels.contains(index), channels[index].timer.fires(for: deadline) else {
+          continue
+        }
+        service(index, at: now, into: &segments)
+        if channels.contains(index) { reschedule(index, at: now) }
+      case .flow(let index):
+        guard flows.contains(index), flows[index].timer.fires(for: deadline) else { continue }
+        expireFlow(index, at: now)
+      case .session(let index):
+        guard sessions.contains(index), sessions[index].timer.fires(for: deadline) else {
+          continue
+        }
+        expireSession(index, at: now)
+      case .dialer:
+        guard dialer?.timer.fires(for: deadline) == true else { continue }
+        tickDialer(at: now, into: &segments)
+        scheduleDialer(at: now)
+      }
+    }
+  }
+
+  /// Puts the channel's next deadline into the queue.
+  mutating func reschedule(_ index: Int, at now: Instant) {
+    let deadline = deadline(of: index, at: now)
+    channels[index].timer.schedule(.channel(index), at: deadline, in: &timers)
+  }
+
+  private func deadline(of index: Int, at now: Instant) -> Instant {
+    let channel = channels[index]
+    guard channel.state == .open else { return channel.retryAt }
+    let probeAt = channel.liveness.deadline(
+      silentInterval: silentInterval(channel.session, at: now))
+    let idleAt = dialer == nil ? forgetAt(channel) : channel.keepaliveAt
+    let acknowledgeAt = channel.acknowledgmentDue ?? .distantFuture
+    return min(min(acknowledgeAt, rewindAt(channel)), min(probeAt, idleAt))
+  }
+
+  private func rewindAt(_ channel: Channel) -> Instant {
+    guard let since = channel.fullSince else { return .distantFuture }
+    return since + channel.liveness.roundTrip.timeout
+  }
+
+  private func forgetAt(_ channel: Channel) -> Instant {
+    let isSpare =
+      channel.liveness.health == .silent && sessions[channel.session].health == .healthy
+    return channel.liveness.lastHeard + (isSpare ? Self.silentTime : Self.deafTime)
+  }
+
+  /// How often a silent channel is probed: often while the app is waiting.
+  private func silentInterval(_ session: Int, at now: Instant) -> Duration {
+    isActive(session, at: now) ? .seconds(1) : Dialer.longestPause
+  }
+
+  /// Whether an app of the session has sent of late.
+  func isActive(_ session: Int, at now: Instant) -> Bool {
+    now - sessions[session].lastSent < Dialer.activeFor
+  }
+
+  private mutating func service(
+    _ index: Int, at now: Instant, into segments: inout SegmentBatch
+  ) {
+    switch channels[index].state {
+    case .synSent, .helloSent, .closing:
+      if channels[index].retryAt <= now { retry(index, at: now, into: &segments) }
+    case .unconfirmed, .lingering:
+      if channels[index].retryAt <= now { removeChannel(index, at: now) }
+    case .open: serviceOpen(index, at: now, into: &segments)
+    }
+  }
+
+  private mutating func serviceOpen(
+    _ index: Int, at now: Instant, into segments: inout SegmentBatch
+  ) {
+    if dialer == nil && forgetAt(channels[index]) <= now { return removeChannel(index, at: now) }
+    if rewindAt(channels[index]) <= now {
+      channels[index].fullSince = nil
+      channels[index].tcp.rewind()
+    }
+    if let due = channels[index].acknowledgmentDue, due <= now {
+      // Datagrams are answered with a sign of life, so that the sender knows that they arrive.
+      if channels[index].owesSignOfLife {
+        sendFrame(.keepalive, on: index, into: &segments, at: now)
+      } else if channels[index].tcp.unacknowledgedBytes > 0 {
+        sendAcknowledgment(on: index, into: &segments)
+      }
+      channels[index].acknowledgmentDue = nil
+    }
+    if dialer != nil && channels[index].keepaliveAt <= now {
+      keepAlive(index, at: now, into: &segments)
+    }
+    guard channels[index].state == .open else { return }
+    let interval = silentInterval(channels[index].session, at: now)
+    if channels[index].liveness.deadline(silentInterval: interval) <= now {
+      probe(index, at: now, into: &segments)
+    }
+  }
+
+  private mutating func probe(_ index: Int, at now: Instant, into segments: inout SegmentBatch) {
+    let was = channels[index].liveness.health
+    let verdict = channels[index].liveness.probe(at: now)
+    if channels[index].liveness.health != was { markStale(channels[index].session) }
+    switch verdict {
+    case .sendProbe: sendProbe(on: index, into: &segments, at: now)
+    case .becameSilent: becameSilent(index, into: &segments, at: now)
+    }
+  }
+
+  /// Sends the segment of a handshake or close again, after 0.3, 0.6 and 1.2 s; then gives up.
+  private mutating func retry(_ index: Int, at now: Instant, into segments: inout SegmentBatch) {
+    guard channels[index].attempts < 4 else { return removeChannel(index, at: now) }
+    switch channels[index].state {
+    case .synSent: sendSYN(on: index, into: &segments)
+    case .helloSent: sendHello(on: index, into: &segments)
+    case .closing: sendClose(on: index, into: &segments, at: now)
+    case .unconfirmed, .open, .lingering: return
+    }
+    retryLater(index, at: now)
+  }
+
+  /// Notes that the segment of this state was sent once more.
+  mutating func retryLater(_ index: Int, at now: Instant) {
+    let pause = Duration.milliseconds(300 << channels[index].attempts)
+    channels[index].attempts += 1
+    channels[index].retryAt = now + pause
+    reschedule(index, at: now)
+  }
+
+  /// The flow's idle time: a client's is longer, so that the server releases a flow first.
+  private var flowTimeout: Duration {
+    dialer == nil ? configuration.idleTimeout : configuration.idleTimeout * 5 / 4
+  }
+
+  mutating func addFlow(_ flow: Flow, at now: Instant) -> Int {
+    let index = flows.insert(flow)
+    sessions[flow.session].flowCount += 1
+    flows[index].timer.schedule(.flow(index), at: now + flowTimeout, in: &timers)
+    return index
+  }
+
+  private mutating func expireFlow(_ index: Int, at now: Instant) {
+    let end = flows[index].lastActive + flowTimeout
+    guard end <= now else {
+      return flows[index].timer.schedule(.flow(index), at: end, in: &timers)
+    }
+    removeFlow(index, at: now)
+  }
+
+  mutating func removeFlow(_ index: Int, at now: Instant) {
+    let flow = flows[index]
+    sessions[flow.session].flowCount -= 1
+    flows.remove(index)
+    if dialer != nil {
+      flowIDs.release(flow.id, restingUntil: now + configuration.idleTimeout * 2)
+    }
+    events.append(.flowClosed(flow: index))
+  }
+}

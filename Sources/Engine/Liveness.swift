@@ -1,0 +1,130 @@
+// Whether a channel's path is alive: by what is received on it, never by what is sent. Pure state;
+// the engine sends the probes that it asks for.
+
+internal import Wire
+
+/// What is believed of a channel's path, best first.
+enum Health: Int, Comparable, Sendable {
+  /// Something valid was received since the last doubt.
+  case healthy
+  /// Sent for a while and nothing heard, or warned of by an RST or FIN: being probed.
+  case doubtful
+  /// Three probes in a row stayed unanswered.
+  case silent
+
+  static func < (first: Health, second: Health) -> Bool { first.rawValue < second.rawValue }
+}
+
+/// Smoothed round-trip time (RFC 6298, section 2).
+struct RoundTrip: Sendable {
+  private(set) var smoothed: Duration?
+  private var variation = Duration.zero
+
+  /// How long to wait for the answer to a probe.
+  var timeout: Duration {
+    max(.milliseconds(250), (smoothed ?? .zero) + variation * 4)
+  }
+
+  mutating func add(_ sample: Duration) {
+    guard let last = smoothed else {
+      smoothed = sample
+      variation = sample / 2
+      return
+    }
+    let error = last > sample ? last - sample : sample - last
+    variation = (variation * 3 + error) / 4
+    smoothed = (last * 7 + sample) / 8
+  }
+}
+
+/// The liveness of one channel.
+struct Liveness: Sendable {
+  /// So many unanswered probes make a channel silent.
+  static let probeLimit = 3
+
+  private(set) var health = Health.healthy
+  private(set) var lastHeard: Instant
+  private(set) var roundTrip = RoundTrip()
+  /// When something was first sent that nothing was heard after.
+  private var unheardSince: Instant?
+  /// How long to send without hearing before a probe, in nanoseconds: max(500 ms, 2 srtt), kept
+  /// ready because `Duration` arithmetic is slow where packets go by.
+  private var patience: Int64 = 500_000_000
+  private var probesUnanswered = 0
+  private var lastProbe: Instant
+
+  init(at now: Instant) {
+    lastHeard = now
+    lastProbe = now
+  }
+
+  /// Notes that a frame was sent that a live peer answers. Gives the moment of the next probe
+  /// where this is the first such frame since something was heard.
+  @inline(__always)
+  mutating func sent(at now: Instant) -> Instant? {
+    guard unheardSince == nil else { return nil }
+    unheardSince = now
+    return Instant(nanoseconds: now.nanoseconds &+ patience)
+  }
+
+  /// Notes that a valid frame was received. True where the channel was not healthy before.
+  @inline(__always)
+  mutating func heard(at now: Instant) -> Bool {
+    lastHeard = now
+    unheardSince = nil
+    guard health != .healthy || probesUnanswered != 0 else { return false }
+    probesUnanswered = 0
+    defer { health = .healthy }
+    return health != .healthy
+  }
+
+  mutating func measured(_ sample: Duration) {
+    roundTrip.add(sample)
+    patience = max(500_000_000, (roundTrip.smoothed ?? .zero).wholeNanoseconds * 2)
+  }
+
+  /// A warning (RST or FIN from outside, the peer's suspect frame, the network changed): prefer
+  /// others, and probe at once.
+  mutating func doubt(at now: Instant) {
+    guard health == .healthy else { return }
+    health = .doubtful
+    probesUnanswered = 0
+    lastProbe = now - roundTrip.timeout
+  }
+
+  /// Another round of probes for a silent channel, since others hear again.
+  mutating func retry(at now: Instant) {
+    health = .healthy
+    doubt(at: now)
+  }
+
+  /// When `probe(at:)` is to be called. While silent, probes go on at `silentInterval`.
+  func deadline(silentInterval: Duration) -> Instant {
+    switch health {
+    case .healthy:
+      guard let unheardSince else { return .distantFuture }
+      return Instant(nanoseconds: unheardSince.nanoseconds &+ patience)
+    case .doubtful: return lastProbe + roundTrip.timeout
+    case .silent: return lastProbe + silentInterval
+    }
+  }
+
+  /// What to do at the deadline.
+  enum Verdict: Sendable {
+    case sendProbe
+    /// The last of the probes was not answered either: the channel has just become silent.
+    case becameSilent
+  }
+
+  mutating func probe(at now: Instant) -> Verdict {
+    if health == .doubtful, probesUnanswered >= Self.probeLimit {
+      health = .silent
+      lastProbe = now
+      return .becameSilent
+    }
+    if health == .healthy { health = .doubtful }
+    probesUnanswered &+= 1
+    lastProbe = now
+    return .sendProbe
+  }
+}

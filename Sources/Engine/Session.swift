@@ -1,0 +1,32 @@
+// The pair client-server. It owns channels and flows and outlives each of them.
+
+internal import Wire
+
+/// One session. A client has exactly one, a server one a client.
+struct Session {
+  let id: SessionID
+  /// All channels, in any state.
+  var channels: [Int] = []
+  /// The open channels that may carry datagrams now: all that share the best health.
+  var candidates: [Int] = []
+  /// The health of the candidates; `silent` where there are none.
+  var health = Health.silent
+  /// Whether `candidates` is out of date.
+  var isStale = false
+  /// Channels by id that an RST or FIN has hit, to be named to the peer on a healthy channel.
+  var suspects: [UInt32] = []
+  var flowCount = 0
+  /// When an app last sent a datagram.
+  var lastSent: Instant
+  /// When a datagram last passed, either way.
+  var lastActive: Instant
+  /// Server: when the session ends, once it has no channel.
+  var endsAt = Instant.distantFuture
+  var timer = Timer()
+
+  init(id: SessionID, at now: Instant) {
+    self.id = id
+    lastSent = now
+    lastActive = now
+  }
+}
