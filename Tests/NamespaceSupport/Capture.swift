@@ -91,9 +91,11 @@ private func show(_ frame: RawSpan, to observer: inout some PacketObserver) {
   guard frame.byteCount > start, frame.be16(at: start - 2) == 0x0800 else { return }
   let bytes = frame.extracting(start..<frame.byteCount)
   // struct virtio_net_hdr, host byte order: flags, gso_type, hdr_len, gso_size, …
-  var notes = OffloadNotes()
-  notes.needsChecksum = frame.byte(at: 0) & 1 != 0
-  if frame.byte(at: 1) != 0 { notes.segmentSize = Int(frame.be16(at: 4).byteSwapped) }
-  guard let packet = CapturedPacket(parsing: bytes, notes) else { return }
+  let needsChecksum = frame.byte(at: 0) & 1 != 0
+  let segmentSize = frame.byte(at: 1) == 0 ? nil : Int(frame.be16(at: 4).byteSwapped)
+  guard
+    let packet = CapturedPacket(
+      parsing: bytes, needsChecksum: needsChecksum, segmentSize: segmentSize)
+  else { return }
   observer.observe(packet, bytes: bytes)
 }

@@ -96,15 +96,11 @@ public struct CapturedPacket: Sendable {
   public var segment: CapturedSegment?
 }
 
-/// What the virtio_net_hdr in front of a captured frame says.
-struct OffloadNotes {
-  var needsChecksum = false
-  var segmentSize: Int?
-}
-
 extension CapturedPacket {
-  /// Reads an IPv4 packet; nil where it is none.
-  init?(parsing bytes: RawSpan, _ notes: OffloadNotes) {
+  /// Reads an IPv4 packet; nil where it is none. The rest is what its virtio_net_hdr says: whether
+  /// its TCP checksum is still to be made, and the payload bytes of each segment that it is to be
+  /// cut into.
+  public init?(parsing bytes: RawSpan, needsChecksum: Bool = false, segmentSize: Int? = nil) {
     guard bytes.byteCount >= 20, bytes.byte(at: 0) >> 4 == 4 else { return nil }
     let headerCount = Int(bytes.byte(at: 0) & 15) * 4
     let total = Int(bytes.be16(at: 2))
@@ -120,11 +116,11 @@ extension CapturedPacket {
       parsing: content, IPv4Address(rawValue: bytes.be32(at: 12)),
       IPv4Address(rawValue: bytes.be32(at: 16)))
     guard let segment else { return }
-    if let size = notes.segmentSize, size > 0, segment.payloadCount > size {
+    if let size = segmentSize, size > 0, segment.payloadCount > size {
       largestPacket = total - segment.payloadCount + size
       segmentCount = (segment.payloadCount + size - 1) / size
     }
-    guard !notes.needsChecksum else { return }
+    guard !needsChecksum else { return }
     let pseudoHeader = sum(bytes.extracting(12..<20)) + 6 + UInt64(content.byteCount)
     hasValidChecksum = folded(pseudoHeader + sum(content)) == 0xFFFF
   }

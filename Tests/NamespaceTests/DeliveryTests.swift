@@ -52,6 +52,22 @@ extension NamespaceTests {
       }
     }
 
+    @Test func theRawSocketCarriesEverything() async throws {
+      try await withTwoHosts(offloads: .off) { client, server in
+        let capture = try Capture(in: server.namespace, Judges())
+        var options = Tunnel.Options()
+        options.common = ["--tx=raw"]
+        let tunnel = try Tunnel(from: client, to: server, options)
+        let load = Load(size: 1400, rate: 5000, duration: .seconds(2))
+        let (up, down) = try tunnel.exchange(up: load, down: load)
+        #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
+        let judges = try capture.finish()
+        #expect(judges.capture.isClean, "\(judges.capture)")
+        #expect(judges.window.invalid == 0, "\(judges.window)")
+        try tunnel.stop()
+      }
+    }
+
     @Test func datagramsBeforeTheServerAreHeldInOrder() async throws {
       try await withTwoHosts { client, server in
         let process = try client.startRsock(Tunnel.clientArguments(to: server))

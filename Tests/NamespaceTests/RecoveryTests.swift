@@ -13,6 +13,22 @@ extension NamespaceTests {
       ])
     }
 
+    @Test func startsBeforeThereIsANetwork() async throws {
+      try await withTwoHosts { client, server in
+        try client.setLink(up: false)
+        let target = try UDPSocket(in: server.namespace, local: Tunnel.exit)
+        let serving = try server.startRsock(Tunnel.serverArguments())
+        let program = try client.startRsock(Tunnel.clientArguments(to: server))
+        try pause(.seconds(1))
+        #expect(program.isRunning, "\(program.errors)")
+        let app = try UDPSocket(in: client.namespace, remote: Tunnel.entrance)
+        try client.setLink(up: true)
+        _ = try Tunnel.join(app, target, within: .seconds(2))
+        #expect(try program.terminate() == .exited(0), "\(program.errors)")
+        #expect(try serving.terminate() == .exited(0), "\(serving.errors)")
+      }
+    }
+
     @Test func returnsWithinASecondOfTheLink() async throws {
       try await together([
         { try await breakLink(atClient: true) },

@@ -82,13 +82,13 @@ import Wire
     #expect(talk.judge.invalid == 1)
   }
 
-  @Test func countsAFixedWindowAfterAScaleWasAgreed() {
-    // The original rsock: scale 7 agreed, then 65,535 meant as it stands. The peer of one that
-    // means what it says may be behind such a window by far.
+  @Test func allowsTheScaledWindowAndNoMore() {
     var talk = Conversation()
     talk.open()
-    for _ in 0..<8 { talk.client(60_000) }
-    #expect(talk.judge.invalid == 0, "within 65,535 << 7: \(talk.judge)")
+    for _ in 0..<140 { talk.client(60_000) }
+    #expect(talk.judge.invalid == 0, "starts within 65,535 << 7: \(talk.judge)")
+    talk.client(60_000)
+    #expect(talk.judge.invalid == 1, "\(talk.judge)")
   }
 }
 

@@ -65,9 +65,14 @@ private func directPath(_ client: Host, _ server: Host) throws -> Path {
 private func socatPath(_ client: Host, _ server: Host) throws -> Path {
   let end = Endpoint(Tunnel.exit.address, 7002)
   let destination = try UDPSocket(in: server.namespace, local: end)
-  let far = try server.start("socat", "-b", "65536", "UDP4-LISTEN:7001", "UDP4:\(end)")
+  // SO_RCVBUFFORCE (33): with the default buffers it would lose a part of every window.
+  let buffer = "setsockopt-int=1:33:4194304"
+  let listening = "setsockopt-listen=1:33:x00004000"
+  let far = try server.start(
+    "socat", "-b", "65536", "UDP4-LISTEN:7001,\(listening)", "UDP4:\(end),\(buffer)")
   let near = try client.start(
-    "socat", "-b", "65536", "UDP4-LISTEN:7003,bind=127.0.0.1", "UDP4:\(server.address):7001")
+    "socat", "-b", "65536", "UDP4-LISTEN:7003,bind=127.0.0.1,\(listening)",
+    "UDP4:\(server.address):7001,\(buffer)")
   let source = try UDPSocket(
     in: client.namespace, remote: Endpoint(Tunnel.entrance.address, 7003))
   _ = try Tunnel.join(source, destination)
