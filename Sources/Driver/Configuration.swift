@@ -68,6 +68,8 @@ public struct ClientConfiguration: Hashable, Sendable {
   public var listen: Endpoint
   /// How many channels may live at once.
   public var maxChannels: Int
+  /// For tests: the initial sequence number of each channel.
+  public var initialSequence: UInt32?
 
   /// A configuration from its parts.
   public init(

@@ -18,7 +18,7 @@ struct NextHop {
 
 /// The kernel's view of the network, kept up to date from its events.
 struct NextHops: ~Copyable {
-  private struct NeighbourKey: Hashable {
+  fileprivate struct NeighbourKey: Hashable {
     let interface: Int32
     let address: IPv4Address
   }
@@ -26,44 +26,32 @@ struct NextHops: ~Copyable {
   private let netlink: NetlinkSocket
   private let interface: Int32?
   private let transmit: TransmitMode
-  private var links: [Int32: Link] = [:]
-  private var neighbours: [NeighbourKey: LinkAddress] = [:]
-  /// The host's addresses, each with the MTU of its device in bytes.
-  private(set) var addresses: [IPv4Address: Int] = [:]
+  private var state: State
+
+  /// What the kernel said.
+  fileprivate struct State {
+    var links: [Int32: Link] = [:]
+    var neighbours: [NeighbourKey: LinkAddress] = [:]
+    var addresses: [IPv4Address: Int] = [:]
+  }
 
   /// Reads the network's state. `interface` is the device to stay on, where there is one.
   init(interface: Int32?, transmit: TransmitMode) throws(SystemError) {
-    netlink = try NetlinkSocket()
+    let netlink = try NetlinkSocket()
+    state = try State(netlink, interface: interface)
+    self.netlink = netlink
     self.interface = interface
     self.transmit = transmit
-    try reload()
   }
 
-  /// Reads everything anew.
-  mutating func reload() throws(SystemError) {
-    links = [:]
-    for link in try Links.all(netlink) { links[link.index] = link }
-    neighbours = [:]
-    for neighbour in try Neighbours.all(netlink) { _ = note(neighbour) }
-    addresses = [:]
-    for (address, index) in try LocalAddresses.all(netlink)
-    where interface == nil || interface == index {
-      addresses[address] = links[index]?.mtu ?? 1500
-    }
-  }
+  /// The host's addresses, each with the MTU of its device in bytes.
+  var addresses: [IPv4Address: Int] { state.addresses }
 
   /// Takes an event in; false where it changes no way that a segment could take.
   mutating func note(_ event: NetworkEvent) throws(SystemError) -> Bool {
-    if case .neighbour(let neighbour) = event { return note(neighbour) }
-    try reload()
+    if case .neighbour(let neighbour) = event { return state.note(neighbour) }
+    state = try State(netlink, interface: interface)
     return true
-  }
-
-  private mutating func note(_ neighbour: Neighbour) -> Bool {
-    let key = NeighbourKey(interface: neighbour.interfaceIndex, address: neighbour.address)
-    let address = neighbour.isUsable ? neighbour.linkAddress : nil
-    defer { neighbours[key] = address }
-    return neighbours[key] != address
   }
 
   /// How `tuple.remote` is reached. A local address or port of zero leaves it to the kernel.
@@ -73,7 +61,7 @@ struct NextHops: ~Copyable {
       from: tuple.local.address == .any ? nil : tuple.local.address, interface: interface,
       destinationPort: tuple.remote.port == 0 ? nil : tuple.remote.port,
       sourcePort: tuple.local.port == 0 ? nil : tuple.local.port)
-    let link = links[route.interfaceIndex]
+    let link = state.links[route.interfaceIndex]
     let hop = link.flatMap { linkHop(route, on: $0, to: tuple.remote.address) }
     let mtu = min(link?.mtu ?? 1500, route.mtu ?? .max)
     return NextHop(
@@ -82,14 +70,29 @@ struct NextHops: ~Copyable {
 
   private func linkHop(_ route: Route, on link: Link, to remote: IPv4Address) -> LinkHop? {
     guard transmit == .auto, !route.isLocal, !route.hasIPv6Gateway else { return nil }
-    switch Int32(link.hardwareType) {
-    case ARPHRD_NONE, ARPHRD_PPP, ARPHRD_RAWIP: return LinkHop(interfaceIndex: link.index)
-    case ARPHRD_ETHER:
-      let key = NeighbourKey(interface: link.index, address: route.gateway ?? remote)
-      guard let source = link.address, let destination = neighbours[key] else { return nil }
-      return LinkHop(
-        interfaceIndex: link.index, destination: destination.rawValue, source: source.rawValue)
-    default: return nil
+    let key = NeighbourKey(interface: link.index, address: route.gateway ?? remote)
+    return LinkHop(on: link, to: state.neighbours[key])
+  }
+}
+
+extension NextHops.State {
+  fileprivate init(
+    _ netlink: borrowing NetlinkSocket, interface: Int32?
+  ) throws(SystemError) {
+    for link in try Links.all(netlink) { links[link.index] = link }
+    for neighbour in try Neighbours.all(netlink) { _ = note(neighbour) }
+    for (address, index) in try LocalAddresses.all(netlink)
+    where interface == nil || interface == index {
+      addresses[address] = links[index]?.mtu ?? 1500
     }
+  }
+
+  /// Notes a neighbour's link address; false where it is what it was.
+  fileprivate mutating func note(_ neighbour: Neighbour) -> Bool {
+    let key = NextHops.NeighbourKey(
+      interface: neighbour.interfaceIndex, address: neighbour.address)
+    let address = neighbour.isUsable ? neighbour.linkAddress : nil
+    defer { neighbours[key] = address }
+    return neighbours[key] != address
   }
 }

@@ -54,16 +54,18 @@ struct WireSockets: ~Copyable {
     _ segments: inout SegmentBatch, _ nextHops: borrowing NextHops
   ) {
     for index in 0..<segments.count where segments[index].channel == nil {
-      let start = segments[index].headerOffset
-      let header = segments.bytes(start..<start + IPv4Header.byteCount)
-      let source = IPv4Address(rawValue: header.be32(at: 12))
-      let destination = IPv4Address(rawValue: header.be32(at: 16))
-      guard
-        let hop = try? nextHops.find(
-          FourTuple(local: Endpoint(source, 0), remote: Endpoint(destination, 0)))
-      else { continue }
+      guard let hop = try? nextHops.find(addresses(of: segments[index], in: segments)) else {
+        continue
+      }
       segments.setChannel(hops.count, ofRun: index)
       hops.append(hop.link)
     }
+  }
+
+  private func addresses(of run: SegmentRun, in segments: borrowing SegmentBatch) -> FourTuple {
+    let header = segments.bytes(run.headerOffset..<run.headerOffset + IPv4Header.byteCount)
+    return FourTuple(
+      local: Endpoint(IPv4Address(rawValue: header.be32(at: 12)), 0),
+      remote: Endpoint(IPv4Address(rawValue: header.be32(at: 16)), 0))
   }
 }

@@ -132,6 +132,12 @@ public struct Engine: ~Copyable {
     if channels.contains(channel) { channels[channel].path = path }
   }
 
+  /// All channels with their four-tuples: what the driver finds ways for anew when the network
+  /// changed.
+  public var channelTuples: [(channel: Int, tuple: FourTuple)] {
+    channels.indices.map { ($0, channels[$0].tuple) }
+  }
+
   /// Server: tells the MTU of the interface that holds each local address, in bytes. It bounds the
   /// MSS of the SYN-ACK, and holds until `setPath` knows more.
   public mutating func setInterfaceMTUs(_ mtus: [IPv4Address: Int]) {

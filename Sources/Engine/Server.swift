@@ -31,7 +31,9 @@ extension Engine {
     if segment.flags.contains(.syn) {
       return answerSYN(segment, on: tuple, into: &segments, at: now)
     }
-    guard segment.flags.intersection([.ack, .rst]) == .ack, segment.payload.byteCount > 0 else {
+    // The bare acknowledgment that ends a handshake finds no channel yet.
+    guard segment.payload.byteCount > 0 else { return }
+    guard segment.flags.intersection([.ack, .rst]) == .ack else {
       return counters.drop(.unknownChannel)
     }
     if let index = byTuple[tuple], channels[index].peerFirstSequence == segment.sequence,

@@ -50,10 +50,10 @@ extension Capabilities {
     var status = statvfs()
     guard unsafe statvfs(path, &status) == 0, status.f_flag & UInt(ST_NOSUID) != 0
     else { return nil }
-    return mountPoint(of: path, in: contents(of: "/proc/self/mounts")) ?? "Its file system"
+    return mountPoint(of: path, in: contents(of: "/proc/thread-self/mounts")) ?? "Its file system"
   }
 
-  /// The mount point of `path` in the text of /proc/self/mounts (fstab(5)): the longest that `path`
+  /// The mount point of `path` in the text of /proc/thread-self/mounts (fstab(5)): the longest that `path`
   /// starts with.
   static func mountPoint(of path: String, in mounts: String) -> String? {
     mounts.split(separator: "\n").compactMap { line -> String? in

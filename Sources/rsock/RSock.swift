@@ -11,9 +11,9 @@ struct RSock: ParsableCommand {
     commandName: "rsock",
     abstract: "Carry an app's UDP datagrams through connections that look like TCP.",
     discussion: """
-      On the server, for an app (such as a kcptun server) at UDP port 9999 there:
+      On the server, for an app (such as a kcptun server) at UDP port 9999:
         rsock server -t 127.0.0.1:9999
-      On the client, for an app (such as a kcptun client) that sends to UDP port 30000 here:
+      On the client, for an app (such as a kcptun client) that sends to port 30000:
         rsock client --taddr=SERVER -l 127.0.0.1:30000
 
       rsock needs no root, but three capabilities, given once:
@@ -47,14 +47,23 @@ struct RSock: ParsableCommand {
     if code == EXIT_SUCCESS {
       print(fullMessage(for: error))
     } else if !(error is ExitCode) {
-      parserSentence(message(for: error), arguments).print()
+      usageError(message(for: error), arguments).print()
     }
     return code
   }
-}
 
-/// The parser's complaint as one sentence with a remedy.
-private func parserSentence(_ message: String, _ arguments: [String]) -> StartError {
-  let complaint = message.split(separator: "\n").joined(separator: " ")
-  return StartError(.usage, complaint)
+  /// The parser's complaint as one sentence with a remedy.
+  private static func usageError(_ complaint: String, _ arguments: [String]) -> StartError {
+    let commands = configuration.subcommands.compactMap { $0.configuration.commandName }
+    guard let first = arguments.first, commands.contains(first) else {
+      return StartError(
+        .usage,
+        "\"\(arguments.first ?? "")\" is no command: use \(commands.joined(separator: " or ")), "
+          + "for example: rsock server -t 127.0.0.1:9999")
+    }
+    let line = complaint.split(separator: "\n").joined(separator: " ")
+    let sentence = line.prefix(1).lowercased() + line.dropFirst()
+    let stop = sentence.last.map { ".?".contains($0) } ?? true
+    return StartError(.usage, "\(sentence)\(stop ? "" : ".") See: rsock \(first) --help")
+  }
 }

@@ -1,10 +1,10 @@
 // rsock client
 
 import ArgumentParser
-import Driver
+package import Driver
 
 /// The options of a client.
-struct ClientOptions: ParsableArguments {
+package struct ClientOptions: ParsableArguments {
   @Option(
     name: [.customShort("t", allowingJoined: true), .long],
     help: ArgumentHelp("The server's IPv4 address. Required.", valueName: "address"))
@@ -22,9 +22,15 @@ struct ClientOptions: ParsableArguments {
       "Keep at most so many channels open at once, 1-64. (default: 16)", valueName: "count"))
   var maxChannels: String?
 
+  @Option(help: .hidden)
+  var testIsn: UInt32?
+
   @OptionGroup var shared: SharedOptions
 
-  func settings() throws(StartError) -> Settings {
+  package init() {}
+
+  /// Everything that was said, here and in the file.
+  package func settings() throws(StartError) -> Settings {
     try shared.settings([.taddr: taddr, .ludp: ludp, .maxChannels: maxChannels])
   }
 }
@@ -35,7 +41,7 @@ struct ClientCommand: ParsableCommand {
     commandName: "client",
     abstract: "Take in an app's datagrams and carry them to a server.",
     discussion: """
-      For example, for an app (such as a kcptun client) that sends to UDP port 30000 of this host:
+      For an app (such as a kcptun client) that sends to UDP port 30000 here:
         rsock client --taddr=SERVER -l 127.0.0.1:30000
       """)
 
@@ -43,7 +49,8 @@ struct ClientCommand: ParsableCommand {
 
   func run() throws {
     var settings = try options.settings()
-    let configuration = try settings.client()
+    var configuration = try settings.client()
+    configuration.initialSequence = options.testIsn
     if settings.printsRules { return printRules(.client(configuration)) }
     throw ExitCode(dial(configuration, in: try settings.process()))
   }

@@ -9,8 +9,8 @@ struct RulesCommand: ParsableCommand {
     commandName: "rules",
     abstract: "Print firewall rules, for nft and for iptables, to set by hand.",
     discussion: """
-      Needed only where rsock may not set its own (without CAP_NET_ADMIN). Give the options of \
-      the server or client that the rules are for:
+      Needed only where rsock may not set its own (without CAP_NET_ADMIN). Give the \
+      same options as to the server or client; only its ports and address matter:
         rsock rules server -p 10001-10010
         rsock rules client --taddr=SERVER -p 10001-10010
       """,

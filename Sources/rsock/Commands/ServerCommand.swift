@@ -1,10 +1,10 @@
 // rsock server
 
 import ArgumentParser
-import Driver
+package import Driver
 
 /// The options of a server.
-struct ServerOptions: ParsableArguments {
+package struct ServerOptions: ParsableArguments {
   @Option(
     name: [.customShort("t", allowingJoined: true), .long],
     help: ArgumentHelp(
@@ -19,7 +19,10 @@ struct ServerOptions: ParsableArguments {
 
   @OptionGroup var shared: SharedOptions
 
-  func settings() throws(StartError) -> Settings {
+  package init() {}
+
+  /// Everything that was said, here and in the file.
+  package func settings() throws(StartError) -> Settings {
     try shared.settings([.taddr: taddr, .ludp: ludp])
   }
 }
@@ -30,7 +33,7 @@ struct ServerCommand: ParsableCommand {
     commandName: "server",
     abstract: "Take in clients and hand their datagrams to an app.",
     discussion: """
-      For example, for an app (such as a kcptun server) at UDP port 9999 of this host:
+      For an app (such as a kcptun server) at UDP port 9999 of this host:
         rsock server -t 127.0.0.1:9999
       """)
 

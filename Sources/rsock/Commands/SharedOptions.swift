@@ -9,8 +9,8 @@ struct SharedOptions: ParsableArguments {
   @Option(
     name: [.customShort("p", allowingJoined: true), .long],
     help: ArgumentHelp(
-      "The server's ports: single ones and ranges. (default: 10001-10010)",
-      discussion: "For example 80,443,10001-10005.", valueName: "ports"))
+      "The server's ports, for example 80,443,10001-10005. (default: 10001-10010)",
+      valueName: "ports"))
   var ports: String?
 
   @Option(

@@ -56,24 +56,15 @@ struct ConfigurationFile {
 
 extension ConfigurationFile {
   private static func parse(_ data: Data, _ path: String) throws(StartError) -> JSONValue {
-    do {
-      return try JSONDecoder().decode(JSONValue.self, from: data)
-    } catch DecodingError.dataCorrupted(let context) {
-      throw malformed(path, reason(context))
-    } catch {
-      throw malformed(path, "\(error)")
+    if data.isEmpty { throw malformed(path, "it is empty") }
+    // The decoder does not say where it stopped.
+    do { return try JSONDecoder().decode(JSONValue.self, from: data) } catch {
+      throw StartError(.usage, "-f: \(path) is not valid JSON: find the place with: jq . \(path)")
     }
   }
 
-  /// The parser's own words, which name line and column.
-  private static func reason(_ context: DecodingError.Context) -> String {
-    let cause = context.underlyingError as? CocoaError
-    let words = unsafe cause?.userInfo["NSDebugDescription"] as? String
-    return words ?? context.debugDescription
-  }
-
   private static func malformed(_ path: String, _ reason: String) -> StartError {
-    StartError(.usage, "-f: \(path) is not a configuration in JSON: \(reason)")
+    StartError(.usage, "-f: \(path) is no configuration: \(reason).")
   }
 
   private static func read(_ path: String) throws(StartError) -> Data {

@@ -68,7 +68,7 @@ extension Setting {
   private func address(in host: Substring) throws(StartError) -> IPv4Address {
     if let address = IPv4Address(host) { return address }
     if host.isEmpty { throw error("has no address: write, for example, \(example(sample)).") }
-    guard host.looksLikeName else {
+    guard name != .lcapIp, host.looksLikeName else {
       throw error("is not an IPv4 address: write it like 192.0.2.1, without leading zeros.")
     }
     throw error(

@@ -4,18 +4,16 @@ import Driver
 import Wire
 
 extension Setting {
-  /// A number in `range`, of `unit`.
-  func number(_ range: ClosedRange<Int>, unit: String) throws(StartError) -> Int {
+  /// A number in `range`, of `unit`; `sample` is one for the message.
+  func number(
+    _ range: ClosedRange<Int>, unit: String, sample: String
+  ) throws(StartError) -> Int {
     guard let number = Int(text), range.contains(number) else {
       throw error(
-        "is out of range: use \(range.lowerBound)-\(range.upperBound) (\(unit)), "
-          + "for example \(example("\(example(in: range))")).")
+        "is no number of \(unit) from \(range.lowerBound) to \(range.upperBound): "
+          + "for example \(example(sample)).")
     }
     return number
-  }
-
-  private func example(in range: ClosedRange<Int>) -> Int {
-    [600, 25, 16].first(where: range.contains) ?? range.lowerBound
   }
 
   /// 0 or 1.
@@ -50,7 +48,7 @@ extension Setting {
       (1...15).contains(text.utf8.count) && text != "." && text != ".."
       && !text.contains { $0 == "/" || $0 == ":" || $0.isWhitespace }
     guard isValid else {
-      throw error("cannot be a network device: see them with: ip link")
+      throw error("cannot be a network device: see their names with: ip link")
     }
     return text
   }

@@ -48,7 +48,8 @@ package struct Setting: Hashable, Sendable {
   /// The setting in the form in which it would be right, for a message.
   func example(_ value: String) -> String {
     if file == nil { return "--\(name.rawValue)=\(value)" }
-    return "\"\(name.rawValue)\": \"\(value)\""
+    let isNumber = value.allSatisfy(\.isNumber)
+    return "\"\(name.rawValue)\": " + (isNumber ? value : "\"\(value)\"")
   }
 
   /// A usage error: where, what was written, and a sentence's rest.

@@ -39,7 +39,7 @@ extension Settings {
       throw StartError(
         .usage, "--ludp is missing: say where the app sends to, for example -l 127.0.0.1:30000.")
     }
-    let channels = try self[.maxChannels]?.number(1...64, unit: "channels") ?? 16
+    let channels = try self[.maxChannels]?.number(1...64, unit: "channels", sample: "16") ?? 16
     noteKey("no key: what the tunnel carries can be read and forged on the way")
     return ClientConfiguration(
       tunnel: tunnel, server: server, listen: listen, maxChannels: channels)
@@ -66,10 +66,10 @@ extension Settings {
     tunnel.localAddress = try self[.lcapIp]?.hostAddress()
     tunnel.device = try self[.dev]?.deviceName()
     if let duration = self[.duration] {
-      tunnel.idleTimeout = .seconds(try duration.number(10...6000, unit: "seconds"))
+      tunnel.idleTimeout = .seconds(try duration.number(10...6000, unit: "seconds", sample: "600"))
     }
     tunnel.keepalive = try self[.keepalive].map { keepalive throws(StartError) in
-      .seconds(try keepalive.number(1...3600, unit: "seconds"))
+      .seconds(try keepalive.number(1...3600, unit: "seconds", sample: "25"))
     }
     try self[.type]?.carriers()
     if let firewall = self[.firewall] { tunnel.firewall = try firewall.firewallMode() }
