@@ -67,7 +67,8 @@ let package = Package(
     .testTarget(
       name: "DriverTests", dependencies: ["Driver", "Wire", logging], swiftSettings: settings),
     .testTarget(
-      name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux", "CCap"], swiftSettings: settings),
+      name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux", "CCap"],
+      swiftSettings: settings),
   ]
 )
 

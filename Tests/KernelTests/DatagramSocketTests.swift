@@ -31,10 +31,10 @@ import Wire
   @Test("Runs arrive whole, split where they were joined, and can be answered")
   func roundTrip() throws {
     try withTwoHosts(offloads: true) { hosts in
-      var server = try hosts.b.inside {
+      let server = try hosts.b.inside {
         try DatagramSocket(listeningAt: Endpoint(hosts.b.address, 5000))
       }
-      var client = try hosts.a.inside {
+      let client = try hosts.a.inside {
         try DatagramSocket(connectedTo: Endpoint(hosts.b.address, 5000))
       }
       #expect(client.receiveBufferLimit == nil && client.sendBufferLimit == nil)
@@ -58,9 +58,9 @@ import Wire
   @Test("Only the runs asked for are sent, each to its destination")
   func someRuns() throws {
     try withTwoHosts(offloads: true) { hosts in
-      var sender = try hosts.a.inside { try DatagramSocket(listeningAt: Endpoint(.any, 0)) }
-      var first = try hosts.b.inside { try DatagramSocket(listeningAt: Endpoint(.any, 5001)) }
-      var second = try hosts.b.inside { try DatagramSocket(listeningAt: Endpoint(.any, 5002)) }
+      let sender = try hosts.a.inside { try DatagramSocket(listeningAt: Endpoint(.any, 0)) }
+      let first = try hosts.b.inside { try DatagramSocket(listeningAt: Endpoint(.any, 5001)) }
+      let second = try hosts.b.inside { try DatagramSocket(listeningAt: Endpoint(.any, 5002)) }
       var batch = DatagramBatch(datagrams: 4)
       for (flow, port) in [(1, 5001), (2, 5002), (3, 5001), (4, 5002)] as [(Int, UInt16)] {
         let destination = Endpoint(hosts.b.address, port)
@@ -77,10 +77,10 @@ import Wire
   @Test("Datagrams too large to be cut by the kernel are sent one by one")
   func fallback() throws {
     try withTwoHosts(offloads: true) { hosts in
-      var server = try hosts.b.inside {
+      let server = try hosts.b.inside {
         try DatagramSocket(listeningAt: Endpoint(hosts.b.address, 5000))
       }
-      var client = try hosts.a.inside {
+      let client = try hosts.a.inside {
         try DatagramSocket(connectedTo: Endpoint(hosts.b.address, 5000))
       }
       let sizes = [2000, 2000, 2000, 9]
@@ -97,7 +97,7 @@ import Wire
   func refusal() throws {
     try withTwoHosts(offloads: true) { hosts in
       let target = Endpoint(hosts.b.address, 5000)
-      var client = try hosts.a.inside { try DatagramSocket(connectedTo: target) }
+      let client = try hosts.a.inside { try DatagramSocket(connectedTo: target) }
       let payloads = samplePayloads()
       let batch = Self.batch([100], to: target)
       var slots = PacketBatch(capacity: 4, slotSize: DatagramSocket.slotSize)
@@ -110,7 +110,7 @@ import Wire
       #expect(client.send(batch, runs: 0..<1, payloads: payloads).segments == 1)
       let isRefusedAgain = client.descriptor.isReadable(within: 1000)
       #expect(isRefusedAgain)
-      var server = try hosts.b.inside { try DatagramSocket(listeningAt: target) }
+      let server = try hosts.b.inside { try DatagramSocket(listeningAt: target) }
       let result = client.send(batch, runs: 0..<1, payloads: payloads)
       #expect(result.segments == 1 && result.lost == 0)
       #expect(try server.collect(1).count == 1)

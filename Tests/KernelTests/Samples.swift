@@ -107,8 +107,20 @@ extension PacketSocket {
 }
 
 extension DatagramSocket {
+  func receive(into batch: inout PacketBatch) throws(SystemError) -> Int {
+    var messages = DatagramMessages()
+    return try receive(into: &batch, using: &messages)
+  }
+
+  func send(
+    _ datagrams: borrowing DatagramBatch, runs: Range<Int>, payloads: borrowing PacketBatch
+  ) -> SendResult {
+    var messages = DatagramMessages()
+    return send(datagrams, runs: runs, payloads: payloads, using: &messages)
+  }
+
   /// What comes until there are `count` datagrams, or nothing has come for 150 ms.
-  mutating func collect(_ count: Int = .max) throws -> [Received] {
+  func collect(_ count: Int = .max) throws -> [Received] {
     var batch = PacketBatch(capacity: 8, slotSize: Self.slotSize)
     var all: [Received] = []
     while all.reduce(0, { $0 + $1.datagrams.count }) < count, descriptor.isReadable(within: 150) {

@@ -97,7 +97,7 @@ func spawn(_ arguments: [String]) throws {
   let strings = unsafe (arguments + ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]).map {
     unsafe strdup($0)
   }
-  defer { unsafe strings.forEach { unsafe free($0) } }
+  defer { for index in unsafe strings.indices { unsafe free(strings[index]) } }
   var environment = unsafe [strings[arguments.count], nil]
   var argv = unsafe Array(strings.dropLast()) + [nil]
   var child: pid_t = 0

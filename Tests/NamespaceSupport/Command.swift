@@ -157,11 +157,22 @@ private func spawn(_ command: [String], output: OpenFile, errors: OpenFile) thro
   unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
   unsafe posix_spawn_file_actions_adddup2(&actions, output.number, 1)
   unsafe posix_spawn_file_actions_adddup2(&actions, errors.number, 2)
+  // The pool's threads, and so those that they start, block every signal, and a child inherits that.
+  var attributes = posix_spawnattr_t()
+  unsafe posix_spawnattr_init(&attributes)
+  defer { unsafe posix_spawnattr_destroy(&attributes) }
+  var noSignals = sigset_t()
+  unsafe sigemptyset(&noSignals)
+  unsafe posix_spawnattr_setsigmask(&attributes, &noSignals)
+  unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
   var arguments = unsafe command.map { unsafe strdup($0) } + [nil]
   var environment = unsafe [unsafe strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), nil]
-  defer { unsafe (arguments + environment).forEach { unsafe free($0) } }
+  defer {
+    for index in unsafe arguments.indices { unsafe free(arguments[index]) }
+    unsafe free(environment[0])
+  }
   var pid = pid_t()
-  let error = unsafe posix_spawnp(&pid, command[0], &actions, nil, &arguments, &environment)
+  let error = unsafe posix_spawnp(&pid, command[0], &actions, &attributes, &arguments, &environment)
   guard error == 0 else {
     errno = error
     throw Failure(call: "posix_spawn \(command)")

@@ -1,6 +1,5 @@
 // What /proc says of a process and of a namespace.
 
-
 extension ChildProcess {
   /// Its resident memory in bytes (VmRSS of proc_pid_status(5)).
   public func residentBytes() throws -> Int {
@@ -10,14 +9,17 @@ extension ChildProcess {
     return kibibytes * 1024
   }
 
-  /// The processor time that it has used, user and system (proc_pid_schedstat: nanoseconds, where
-  /// utime and stime of proc_pid_stat(5) count in hundredths of a second).
+  /// The processor time that its threads have used, user and system (the first number of
+  /// /proc/PID/schedstat: nanoseconds, where proc_pid_stat(5) counts in hundredths of a second).
   public func processorTime() throws -> Duration {
-    let fields = try textOfFile("/proc/\(pid)/schedstat").split(separator: " ")
-    guard let first = fields.first, let nanoseconds = Int64(first) else {
-      throw Failure("no schedstat of \(command)")
+    let tasks = try run("ls", "/proc/\(pid)/task").split(separator: "\n")
+    return try tasks.reduce(.zero) { sum, task in
+      let fields = try textOfFile("/proc/\(pid)/task/\(task)/schedstat").split(separator: " ")
+      guard let first = fields.first, let nanoseconds = Int64(first) else {
+        throw Failure("no schedstat of \(command)")
+      }
+      return sum + .nanoseconds(nanoseconds)
     }
-    return .nanoseconds(nanoseconds)
   }
 
   /// Its real user.

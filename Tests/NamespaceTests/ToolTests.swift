@@ -6,6 +6,17 @@ import Testing
 import Wire
 
 @Suite(.root, .timeLimit(.minutes(1))) struct ToolTests {
+  @Test func processesHearSignals() async throws {
+    try await withTwoHosts { client, _ in
+      let process = try client.start("sh", "-c", "trap 'exit 7' TERM; sleep 60 & wait")
+      try pause(.milliseconds(200))
+      #expect(try process.terminate() == .exited(7))
+      let other = try client.start("sleep", "60")
+      other.killNow()
+      #expect(other.wait() == .killed(9))
+    }
+  }
+
   @Test func generatorLosesNothingOfItsOwn() async throws {
     try await withTwoHosts { client, server in
       let port = Endpoint(server.address, 9999)
@@ -74,7 +85,8 @@ import Wire
   @Test func forgedResetEndsAKernelConnection() async throws {
     try await withTwoHosts { client, server in
       let capture = try Capture(in: client.namespace, LatestSegments())
-      let listener = try server.start("socat", "-d", "-d", "-u", "TCP-LISTEN:7777", "OPEN:/dev/null")
+      let listener = try server.start(
+        "socat", "-d", "-d", "-u", "TCP-LISTEN:7777", "OPEN:/dev/null")
       try wait(for: "the listener") { try server.run("ss", "-lnt").contains(":7777") }
       let talker = try client.start("socat", "-u", "EXEC:sleep 30", "TCP:\(server.address):7777")
       try wait(for: "the connection") { try server.run("ss", "-nt").contains(":7777") }

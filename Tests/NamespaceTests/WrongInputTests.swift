@@ -73,7 +73,8 @@ private func mistakes() throws -> [Mistake] {
     Mistake(arguments: server + ["--type=udp"], words: ["--type", "udp"], code: 64),
     Mistake(arguments: server + ["--duration=5"], words: ["--duration", "5"], code: 64),
     Mistake(arguments: server + ["--schedule=best"], words: ["--schedule", "best"], code: 64),
-    Mistake(arguments: ["server", "-f", "/nonexistent.json"], words: ["/nonexistent.json"], code: 1),
+    Mistake(
+      arguments: ["server", "-f", "/nonexistent.json"], words: ["/nonexistent.json"], code: 1),
     Mistake(arguments: ["server", "-f", unreadable], words: [unreadable], code: 1),
     Mistake(
       arguments: server + ["--log=/nonexistent/rsock.log"],

@@ -11,7 +11,7 @@ import Testing
   func second() {
     let scratch = Scratch()
     let first = scratch.start("first", "server", "-t", "127.0.0.1:9999")
-    #expect(first.waits(for: "started"))
+    #expect(first.waits(for: "ready: "))
     #expect(contents("\(scratch.path)/server-10001.pid") == "\(first.pid)\n")
 
     let second = scratch.rsock(Self.server)
@@ -23,7 +23,7 @@ import Testing
     #expect(first.end(SIGKILL).status == 128 + SIGKILL)
     #expect(contents("\(scratch.path)/server-10001.pid") != "")
     let third = scratch.start("third", "server", "-t", "127.0.0.1:9999")
-    #expect(third.waits(for: "started"))
+    #expect(third.waits(for: "ready: "))
     #expect(third.end(SIGTERM).status == 0)
     #expect(contents("\(scratch.path)/server-10001.pid") == "")
   }
@@ -33,8 +33,8 @@ import Testing
     let server = scratch.start("server", "server", "-t", "127.0.0.1:9999")
     let other = scratch.start("other", "server", "-t", "127.0.0.1:9999", "-p", "443")
     let client = scratch.start("client", "client", "-t", "192.0.2.1", "-l", "127.0.0.1:10001")
-    #expect(server.waits(for: "started") && other.waits(for: "started"))
-    #expect(client.waits(for: "started"))
+    #expect(server.waits(for: "ready: ") && other.waits(for: "ready: "))
+    #expect(client.waits(for: "ready: "))
     #expect(contents("\(scratch.path)/client-10001.pid") == "\(client.pid)\n")
     for status in [server.end(SIGTERM), other.end(SIGINT), client.end(SIGUSR1)].map(\.status) {
       #expect(status == 0)
@@ -66,27 +66,27 @@ import Testing
     kill(pid, SIGTERM)
     for _ in 0..<500 where kill(pid, 0) == 0 { usleep(10_000) }
     #expect(kill(pid, 0) == -1)
-    #expect(contents(log).contains("stopped") && contents(log + ".1").contains("started"))
+    #expect(contents(log).contains("stopped") && contents(log + ".1").contains("ready: "))
   }
 
   @Test("SIGHUP opens the log anew") func reopen() {
     let scratch = Scratch()
     let log = "\(scratch.path)/log"
     let running = scratch.start("run", "server", "-t", "127.0.0.1:9999", "--log", log)
-    for _ in 0..<500 where !contents(log).contains("started") { usleep(10_000) }
+    for _ in 0..<500 where !contents(log).contains("ready: ") { usleep(10_000) }
     #expect(unsafe rename(log, log + ".1") == 0)
     kill(running.pid, SIGHUP)
     for _ in 0..<500 where unsafe access(log, F_OK) != 0 { usleep(10_000) }
     let outcome = running.end(SIGTERM)
     #expect(outcome.status == 0 && outcome.errors == "")
-    #expect(contents(log).contains("stopped") && !contents(log).contains("started"))
-    #expect(contents(log + ".1").contains("started"))
+    #expect(contents(log).contains("stopped") && !contents(log).contains("ready: "))
+    #expect(contents(log + ".1").contains("ready: "))
   }
 
   @Test("Warnings come first, one line each, with time and level") func warnings() throws {
     let scratch = Scratch()
     let running = scratch.start("run", "server", "-t", "127.0.0.1:9999", "--hash=sesame")
-    #expect(running.waits(for: "started"))
+    #expect(running.waits(for: "ready: "))
     let lines = running.end(SIGTERM).errors.split(separator: "\n")
     let first = try #require(lines.first)
     let form = #/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d warning: --hash does not protect yet; no key: .*/#

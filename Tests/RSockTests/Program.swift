@@ -87,7 +87,8 @@ private func spawn(
   unsafe posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
   let words = unsafe arguments.map { unsafe strdup($0) } + [nil]
   let variables = unsafe environment.map { unsafe strdup($0) } + [nil]
-  defer { for unsafetext in unsafe words + variables { unsafe free(text) } }
+  let texts = unsafe words + variables
+  defer { for index in unsafe texts.indices { unsafe free(texts[index]) } }
   var pid: pid_t = 0
   let code = unsafe posix_spawnp(&pid, arguments[0], &actions, nil, words, variables)
   precondition(code == 0, "cannot run \(arguments[0]): \(code)")

@@ -179,6 +179,28 @@ import Testing
     #expect(outcome.status == 1)
   }
 
+  @Test(
+    "What the user may not do is told with exit code 77",
+    arguments: [
+      "--log=/etc/rsock.log": "--log: cannot write \"/etc/rsock.log\"",
+      "-f/etc/shadow": "-f: cannot read \"/etc/shadow\"",
+    ])
+  func permission(_ option: String, _ start: String) {
+    let scratch = Scratch()
+    // A plain user may not see where the program was built.
+    let script = """
+      chmod 755 . && cp "$0" rsock
+      exec setpriv --reuid=65534 --regid=65534 --clear-groups ./rsock "$@"
+      """
+    let outcome = Running(
+      ["sh", "-c", "cd \"$RUNTIME_DIRECTORY\" && \(script)", program] + Self.server + [option],
+      environment: scratch.environment(), in: scratch, "nobody"
+    ).end()
+    #expect(outcome.errors.hasPrefix("rsock: \(start)"))
+    #expect(outcome.errors.contains(": Permission denied. Give the path of a "))
+    #expect(outcome.status == 77)
+  }
+
   static let files: [(String, String)] = [
     ("", "is no configuration: it is empty."),
     ("{", "is not valid JSON: find the place with: jq . FILE"),

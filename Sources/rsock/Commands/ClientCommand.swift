@@ -7,13 +7,13 @@ package import Driver
 package struct ClientOptions: ParsableArguments {
   @Option(
     name: [.customShort("t", allowingJoined: true), .long],
-    help: ArgumentHelp("The server's IPv4 address. Required.", valueName: "address"))
+    help: ArgumentHelp("The server's IPv4 address.", valueName: "address"))
   var taddr: String?
 
   @Option(
     name: [.customShort("l", allowingJoined: true), .long],
     help: ArgumentHelp(
-      "Where the app sends its datagrams, for example 127.0.0.1:30000. Required.",
+      "Where the app sends its datagrams, for example 127.0.0.1:30000.",
       valueName: "address:port"))
   var ludp: String?
 
@@ -40,6 +40,7 @@ struct ClientCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "client",
     abstract: "Take in an app's datagrams and carry them to a server.",
+    usage: "rsock client -t <address> -l <address:port> [<options>]",
     discussion: """
       For an app (such as a kcptun client) that sends to UDP port 30000 here:
         rsock client --taddr=SERVER -l 127.0.0.1:30000
@@ -49,9 +50,9 @@ struct ClientCommand: ParsableCommand {
 
   func run() throws {
     var settings = try options.settings()
+    if settings.printsRules { return printRules(try settings.clientRules()) }
     var configuration = try settings.client()
     configuration.initialSequence = options.testIsn
-    if settings.printsRules { return printRules(.client(configuration)) }
     throw ExitCode(dial(configuration, in: try settings.process()))
   }
 }

@@ -19,26 +19,28 @@ struct RulesCommand: ParsableCommand {
   /// `rsock rules server`.
   struct ServerRules: ParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "server", abstract: "Print the rules for a server.")
+      commandName: "server", abstract: "Print the rules for a server.",
+      usage: "rsock rules server [-p <ports>]")
 
     @OptionGroup var options: ServerOptions
 
     func run() throws {
       var settings = try options.settings()
-      printRules(.server(try settings.server(needsTarget: false)))
+      printRules(try settings.serverRules())
     }
   }
 
   /// `rsock rules client`.
   struct ClientRules: ParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "client", abstract: "Print the rules for a client.")
+      commandName: "client", abstract: "Print the rules for a client.",
+      usage: "rsock rules client -t <address> [-p <ports>]")
 
     @OptionGroup var options: ClientOptions
 
     func run() throws {
       var settings = try options.settings()
-      printRules(.client(try settings.client(needsListener: false)))
+      printRules(try settings.clientRules())
     }
   }
 }

@@ -8,7 +8,7 @@ package struct ServerOptions: ParsableArguments {
   @Option(
     name: [.customShort("t", allowingJoined: true), .long],
     help: ArgumentHelp(
-      "The app that gets the datagrams, for example 127.0.0.1:9999. Required.",
+      "The app that gets the datagrams, for example 127.0.0.1:9999.",
       valueName: "address:port"))
   var taddr: String?
 
@@ -32,6 +32,7 @@ struct ServerCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "server",
     abstract: "Take in clients and hand their datagrams to an app.",
+    usage: "rsock server -t <address:port> [<options>]",
     discussion: """
       For an app (such as a kcptun server) at UDP port 9999 of this host:
         rsock server -t 127.0.0.1:9999
@@ -41,8 +42,8 @@ struct ServerCommand: ParsableCommand {
 
   func run() throws {
     var settings = try options.settings()
+    if settings.printsRules { return printRules(try settings.serverRules()) }
     let configuration = try settings.server()
-    if settings.printsRules { return printRules(.server(configuration)) }
     throw ExitCode(serve(configuration, in: try settings.process()))
   }
 }

@@ -4,38 +4,26 @@ package import Driver
 import Wire
 
 extension Settings {
-  /// A server's configuration. `needsTarget` is false where nothing is served, and rules printed.
-  package mutating func server(needsTarget: Bool = true) throws(StartError) -> ServerConfiguration {
+  /// A server's configuration.
+  package mutating func server() throws(StartError) -> ServerConfiguration {
     let tunnel = try tunnel(atMostPorts: Self.mostServerPorts)
-    if let target = self[.taddr] {
-      let configuration = ServerConfiguration(tunnel: tunnel, target: try target.target())
-      ignore(.ludp, "only a client listens for apps")
-      ignore(.maxChannels, "the client opens the channels")
-      noteKey("no key: anyone who can reach the ports can use this server")
-      return configuration
-    }
-    guard !needsTarget else {
+    guard let target = try self[.taddr]?.target() else {
       throw StartError(
         .usage,
-        "--taddr is missing: name the app that gets the datagrams, for example -t 127.0.0.1:9999.")
+        "--taddr is missing: name the app that gets the datagrams, for example -t 127.0.0.1:9999."
+      )
     }
-    return ServerConfiguration(tunnel: tunnel, target: Endpoint(.any, 0))
+    ignore(.ludp, "only a client listens for apps")
+    ignore(.maxChannels, "the client opens the channels")
+    noteKey("no key: anyone who can reach the ports can use this server")
+    return ServerConfiguration(tunnel: tunnel, target: target)
   }
 
-  /// A client's configuration. `needsListener` is false where nothing is sent, and rules printed.
-  package mutating func client(needsListener: Bool = true) throws(StartError) -> ClientConfiguration
-  {
-    let tunnel = try tunnel(atMostPorts: 65535)
-    guard let taddr = self[.taddr] else {
-      throw StartError(
-        .usage, "--taddr is missing: name the server, for example --taddr=192.0.2.1.")
-    }
-    let (server, hasPort) = try taddr.serverAddress()
-    if hasPort { notes.append("\(taddr.place): the port is ignored: --ports says the server's") }
-    var listen = Endpoint(.any, 0)
-    if let ludp = self[.ludp] {
-      listen = try ludp.listener()
-    } else if needsListener {
+  /// A client's configuration.
+  package mutating func client() throws(StartError) -> ClientConfiguration {
+    let tunnel = try tunnel(atMostPorts: Self.mostPorts)
+    let server = try serverAddress()
+    guard let listen = try self[.ludp]?.listener() else {
       throw StartError(
         .usage, "--ludp is missing: say where the app sends to, for example -l 127.0.0.1:30000.")
     }
@@ -43,6 +31,16 @@ extension Settings {
     noteKey("no key: what the tunnel carries can be read and forged on the way")
     return ClientConfiguration(
       tunnel: tunnel, server: server, listen: listen, maxChannels: channels)
+  }
+
+  /// What rules for a server need.
+  package mutating func serverRules() throws(StartError) -> RulesRole {
+    .server(ports: try tunnel(atMostPorts: Self.mostServerPorts).ports)
+  }
+
+  /// What rules for a client need.
+  package mutating func clientRules() throws(StartError) -> RulesRole {
+    .client(server: try serverAddress(), ports: try tunnel(atMostPorts: Self.mostPorts).ports)
   }
 
   /// How to run: the same for both roles. To be asked last: it has the notes of all the others.
@@ -59,6 +57,17 @@ extension Settings {
 
   /// Each of a server's ports is held by a socket of its own.
   private static let mostServerPorts = 1024
+  private static let mostPorts = 65535
+
+  private mutating func serverAddress() throws(StartError) -> IPv4Address {
+    guard let taddr = self[.taddr] else {
+      throw StartError(
+        .usage, "--taddr is missing: name the server, for example --taddr=192.0.2.1.")
+    }
+    let (server, hasPort) = try taddr.serverAddress()
+    if hasPort { notes.append("\(taddr.place): the port is ignored: --ports says the server's") }
+    return server
+  }
 
   private mutating func tunnel(atMostPorts limit: Int) throws(StartError) -> TunnelConfiguration {
     var tunnel = TunnelConfiguration(
