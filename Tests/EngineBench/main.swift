@@ -28,11 +28,16 @@ func perDatagram(_ duration: Duration, _ count: Int) -> Int {
 
 for size in [1400, 64] {
   let count = size == 1400 ? 46 : 64
-  print("\(size) bytes, \(count) in one buffer, merged:",
+  print(
+    "\(size) bytes, \(count) in one buffer, merged:",
     measure(count: count, size: size, merged: true, .merged))
-  print("\(size) bytes, \(count) in one buffer, single:",
+  print(
+    "\(size) bytes, \(count) in one buffer, single:",
     measure(count: count, size: size, merged: true, .single))
-  print("\(size) bytes, \(count) alone, single:      ",
+  print(
+    "\(size) bytes, \(count) alone, single:      ",
     measure(count: count, size: size, merged: false, .single))
-  print("\(size) bytes, 1 alone:                  ", measure(count: 1, size: size, merged: false, .single))
+  print(
+    "\(size) bytes, 1 alone:                  ",
+    measure(count: 1, size: size, merged: false, .single))
 }

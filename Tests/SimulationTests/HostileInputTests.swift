@@ -31,15 +31,17 @@ import Wire
     }
     #expect(world.server.channels.count <= 128)
     #expect(world.client.channels.count <= 16)
-    // The honest go on, over new channels if need be.
-    world.run(for: .seconds(30))
+    // The honest go on, over new channels where the trackers no longer follow the old ones: without
+    // a key, a mutated segment in the window moves the acknowledgments.
+    exchange.forgetFlows()
+    exchange.stream(for: .seconds(3), bothWays: true)
+    world.run(for: .milliseconds(100))
     exchange.settle()
     let (sent, delivered) = (exchange.sent, exchange.delivered)
-    exchange.forgetFlows()
     exchange.stream(for: .seconds(5), bothWays: true)
     world.run(for: .milliseconds(100))
     exchange.settle()
-    #expect(exchange.sent - sent <= exchange.delivered - delivered)
+    #expect(exchange.sent - sent == exchange.delivered - delivered)
     #expect(exchange.sent - sent >= 500)
   }
 
@@ -50,7 +52,7 @@ import Wire
       changed.bytes[place] = UInt8.random(in: 0...255, using: &random)
     }
     if Int.random(in: 0..<10, using: &random) == 0 {
-      changed.bytes.removeLast(Int.random(in: 0..<changed.bytes.count - 40, using: &random))
+      changed.bytes.removeLast(Int.random(in: 0...changed.bytes.count - 40, using: &random))
     }
     if changed.bytes[32] >> 4 < 5 || Int(changed.bytes[32] >> 4) * 4 + 20 > changed.bytes.count {
       changed.bytes[32] = 0x50
@@ -88,7 +90,8 @@ import Wire
     for _ in 0..<2000 {
       let batch = (0..<60).map { _ in
         Packet.bare(
-          from: Endpoint(IPv4Address(rawValue: UInt32.random(in: 0 ... .max, using: &random)), 4000),
+          from: Endpoint(
+            IPv4Address(rawValue: UInt32.random(in: 0 ... .max, using: &random)), 4000),
           to: Endpoint(World.serverAddress, 10_001),
           sequence: UInt32.random(in: 0 ... .max, using: &random), acknowledgment: 0, flags: .syn)
       }
