@@ -115,7 +115,7 @@ struct Liveness: Sendable {
   /// The network changed: the next probe is due at once, whatever is believed of the path.
   mutating func ask(at now: Instant) {
     doubt(at: now)
-    if health == .silent { lastProbe = Instant(nanoseconds: 0) }
+    if health == .silent { lastProbe = Instant(nanoseconds: .min) }
   }
 
   /// Another round of probes for a silent channel, since others hear again.

@@ -278,7 +278,8 @@ import Wire
         world.client.receive(
           [
             .bare(
-              from: tuple.remote, to: tuple.local, sequence: UInt32.random(in: 0 ... .max, using: &random),
+              from: tuple.remote, to: tuple.local,
+              sequence: UInt32.random(in: 0 ... .max, using: &random),
               acknowledgment: UInt32.random(in: 0 ... .max, using: &random),
               flags: TCPFlags(rawValue: UInt8.random(in: 0..<64, using: &random) & ~2))
           ], at: world.now)

@@ -76,9 +76,10 @@ import Wire
       guard direction == .toServer, packet.firstByte == FrameType.datagram.rawValue else {
         return packet
       }
-      let id = UInt16(truncatingIfNeeded: packet.number32(at: packet.headerLength + 2) )
+      let id = UInt16(truncatingIfNeeded: packet.number32(at: packet.headerLength + 2))
       _ = id
-      let flow = UInt16(packet.bytes[packet.headerLength + 3]) << 8
+      let flow =
+        UInt16(packet.bytes[packet.headerLength + 3]) << 8
         | UInt16(packet.bytes[packet.headerLength + 4])
       if let last = ids[flow] { shortest = min(shortest, world.now - last) }
       ids[flow] = world.now

@@ -120,7 +120,9 @@ struct ConnectionTracker {
     let window = packet.flags.contains(.syn) ? packet.window : packet.window << Int(sender.scale)
     sender.maxWindow = max(sender.maxWindow, window)
     if distance(packet.end, sender.end) > 0 { sender.end = packet.end }
-    if !hasNoAcknowledgment, distance(acknowledgment, sender.maxAcknowledgment ?? acknowledgment) >= 0 {
+    if !hasNoAcknowledgment,
+      distance(acknowledgment, sender.maxAcknowledgment ?? acknowledgment) >= 0
+    {
       sender.maxAcknowledgment = acknowledgment
     }
     if distance(acknowledgment &+ UInt32(window), receiver.maxEnd) >= 0 {

@@ -38,7 +38,9 @@ final class Exchange {
   private func payload(app: UInt8, toServer: Bool, size: Int) -> [UInt8] {
     numbers += 1
     var bytes: [UInt8] = [app, toServer ? 1 : 2]
-    for shift in [24, 16, 8, 0] { bytes.append(UInt8(truncatingIfNeeded: numbers >> UInt32(shift))) }
+    for shift in [24, 16, 8, 0] {
+      bytes.append(UInt8(truncatingIfNeeded: numbers >> UInt32(shift)))
+    }
     bytes += random.bytes(max(size - 6, 0))
     bytes.removeLast(bytes.count - size)
     sent += 1

@@ -64,7 +64,8 @@ final class Host {
 
   /// Sends datagrams of one size in one buffer, as UDP_GRO delivers them, or each alone.
   func send(
-    _ payloads: [[UInt8]], from source: Endpoint = Endpoint(.any, 1), origin: DatagramOrigin = .apps,
+    _ payloads: [[UInt8]], from source: Endpoint = Endpoint(.any, 1),
+    origin: DatagramOrigin = .apps,
     merged: Bool = false, at now: Instant
   ) {
     apps.removeAll()
@@ -75,7 +76,9 @@ final class Host {
       apps.removeAll()
       apps.append(slot)
     } else {
-      for payload in payloads { precondition(apps.append(copying: payload.rawSpan, source: source)) }
+      for payload in payloads {
+        precondition(apps.append(copying: payload.rawSpan, source: source))
+      }
     }
     engine.encapsulate(apps, from: origin, into: &segments, at: now)
     finish(at: now)

@@ -122,7 +122,6 @@ struct Packet {
   }
 }
 
-
 /// The bytes of a span as an array.
 func array(_ span: RawSpan) -> [UInt8] {
   unsafe span.withUnsafeBytes { unsafe Array($0) }
