@@ -82,6 +82,7 @@ struct ClientRole: TunnelRole, ~Copyable {
     switch event {
     case .dial(let slot, let remote): dial(slot, remote, &tunnel)
     case .channelClosed(let channel, let tuple):
+      tunnel.log.debug("channel \(tuple) closed")
       tunnel.wire.setHop(nil, channel: channel)
       try? ruleset?.remove(localPort: tuple.local.port)
       guards[channel] = nil
@@ -99,6 +100,7 @@ struct ClientRole: TunnelRole, ~Copyable {
       try ruleset?.add(localPort: tuple.local.port)
       let channel = tunnel.engine.dial(
         slot: slot, tuple: tuple, path: way.path, into: &tunnel.segments, at: tunnel.now)
+      tunnel.log.debug("channel \(tuple) dialled")
       guards[channel] = Place(guarded)
       // Once more with the port, which policy rules and multiple paths may look at.
       tunnel.route(channel, tuple)

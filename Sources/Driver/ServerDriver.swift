@@ -129,8 +129,12 @@ struct ServerRole: TunnelRole, ~Copyable {
 
   mutating func handle(_ event: Event, _ tunnel: inout Tunnel) {
     switch event {
-    case .channelOpened(let channel, let tuple): tunnel.route(channel, tuple)
-    case .channelClosed(let channel, _): tunnel.wire.setHop(nil, channel: channel)
+    case .channelOpened(let channel, let tuple):
+      tunnel.log.debug("channel \(tuple) opened")
+      tunnel.route(channel, tuple)
+    case .channelClosed(let channel, let tuple):
+      tunnel.log.debug("channel \(tuple) closed")
+      tunnel.wire.setHop(nil, channel: channel)
     case .flowClosed(let flow): targets[flow] = nil
     default: tunnel.logEvent(event, peer: "a client")
     }

@@ -123,8 +123,6 @@ private struct Segment: Equatable {
       let hops: [LinkHop?] = [try hosts.a.hop(to: hosts.b), nil]
       #expect(fast.send(&batch, payloads: payloads, hops: hops).segments == 3)
       #expect(raw.send(batch, payloads: payloads, hops: hops).segments == 9)
-      #expect(
-        fast.send(&batch, payloads: payloads, hops: hops, fallback: hops[0]).segments == 12)
     }
   }
 

@@ -134,6 +134,11 @@ import Testing
     (server + ["--type=sctp"], "--type: \"sctp\" is unknown: use --type=tcp."),
     (server + ["--daemon=2"], "--daemon: \"2\" is neither 0 nor 1: use --daemon=1 or --daemon=0."),
     (server + ["--tx=fast"], "--tx: \"fast\" is unknown: use auto or raw."),
+    (
+      server + ["--schedule=adaptive"],
+      "--schedule: \"adaptive\" is not in this version: use --schedule=random."
+    ),
+    (server + ["--schedule=best"], "--schedule: \"best\" is unknown: use --schedule=random."),
     (server + ["--firewall=on"], "--firewall: \"on\" is unknown: use auto, off or print."),
     (
       server + ["--lcapIp=eth0"],

@@ -54,6 +54,7 @@ import rsock
     ("--firewall=auto", { _ in }),
     ("--tx=raw", { $0.transmit = .raw }),
     ("--tx auto", { _ in }),
+    ("--schedule=random", { _ in }),
     ("--hash=secret", { _ in }),
     ("--cap_timeout=10", { _ in }),
     ("--unPath=/tmp/x", { _ in }),

@@ -44,7 +44,7 @@ extension Logger {
 
   /// The same, where lines may be held back.
   init(to destination: LogDestination, verbose: Bool, held: HeldLines?) {
-    let level: Level = verbose ? .debug : .notice
+    let level: Level = verbose ? .debug : .info
     self.init(label: "rsock") { _ in LogWriter(to: destination, level: level, held: held) }
   }
 }

@@ -59,6 +59,12 @@ struct SharedOptions: ParsableArguments {
   var tx: String?
 
   @Option(
+    help: ArgumentHelp(
+      "How datagrams are spread over the channels; this version has random. (default: random)",
+      valueName: "schedule"))
+  var schedule: String?
+
+  @Option(
     help: ArgumentHelp("1: go to the background once started. (default: 0)", valueName: "0|1"))
   var daemon: String?
 
@@ -90,8 +96,9 @@ struct SharedOptions: ParsableArguments {
   func settings(_ own: [SettingName: String?]) throws(StartError) -> Settings {
     let shared: [SettingName: String?] = [
       .ports: ports, .dev: dev, .lcapIp: lcapIp, .type: type, .duration: duration,
-      .keepalive: keepalive, .hash: hash, .firewall: firewall, .tx: tx, .daemon: daemon, .log: log,
-      .verbose: verbose ? "1" : nil, .capTimeout: capTimeout, .unPath: unPath,
+      .keepalive: keepalive, .hash: hash, .firewall: firewall, .tx: tx, .schedule: schedule,
+      .daemon: daemon, .log: log, .verbose: verbose ? "1" : nil, .capTimeout: capTimeout,
+      .unPath: unPath,
     ]
     let options = shared.merging(own) { _, own in own }.compactMapValues { $0 }
     return try Settings(options: options, file: file)

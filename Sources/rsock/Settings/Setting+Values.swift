@@ -77,6 +77,16 @@ extension Setting {
     }
   }
 
+  /// The schedule; in this version there is one.
+  func schedule() throws(StartError) {
+    switch text {
+    case "random": return
+    case "adaptive", "sticky", "redundant":
+      throw error("is not in this version: use \(example("random")).")
+    default: throw error("is unknown: use \(example("random")).")
+    }
+  }
+
   /// The carriers; in this version there is one.
   func carriers() throws(StartError) {
     for word in text.split(separator: ",", omittingEmptySubsequences: false) {

@@ -20,6 +20,7 @@ package enum SettingName: String, CaseIterable, Sendable {
   case unPath
   case firewall
   case tx
+  case schedule
   case maxChannels = "max-channels"
 
   /// Whether the setting stands at the top of the file; the others are in its `param`.

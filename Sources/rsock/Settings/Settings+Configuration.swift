@@ -81,6 +81,7 @@ extension Settings {
       .seconds(try keepalive.number(1...3600, unit: "seconds", sample: "25"))
     }
     try self[.type]?.carriers()
+    try self[.schedule]?.schedule()
     if let firewall = self[.firewall] { tunnel.firewall = try firewall.firewallMode() }
     if let transmit = self[.tx] { tunnel.transmit = try transmit.word() }
     ignore(.capTimeout, "rsock does not use libpcap")
