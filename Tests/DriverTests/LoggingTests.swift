@@ -13,7 +13,7 @@ import Testing
     var log = Logger(to: try .file(path), verbose: false)
     log[metadataKey: "peer"] = "10.0.0.1"
     log.notice("connected\u{1b}[2J\nforged", metadata: ["channel": "3"])
-    log.info("not shown")
+    log.debug("not shown")
     log.error("\u{202e}\u{85}é")
     let lines = contents(path).split(separator: "\n")
     let time = #/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d /#
