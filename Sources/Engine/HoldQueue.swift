@@ -39,9 +39,10 @@ struct HoldQueue: Sendable {
 
   /// Forgets the datagrams that arrived before `moment`; gives how many.
   mutating func removeOlder(than moment: Instant) -> Int {
-    let kept = entries.drop { $0.arrival < moment }
-    defer { kept.isEmpty ? removeAll() : (entries = Array(kept)) }
-    return entries.count - kept.count
+    let expired = entries.prefix { $0.arrival < moment }.count
+    entries.removeFirst(expired)
+    if entries.isEmpty { removeAll() }
+    return expired
   }
 
   /// Forgets the first entry.
