@@ -40,6 +40,18 @@ let package = Package(
     .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .systemLibrary(name: "CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
 
+    // Real packets between network namespaces: the tools, the tests, and ci/bench's traffic.
+    .target(name: "CSockets", path: "Tests/CSockets"),
+    .target(
+      name: "NamespaceSupport", dependencies: ["Wire", "CSockets"],
+      path: "Tests/NamespaceSupport", swiftSettings: settings),
+    .executableTarget(
+      name: "Traffic", dependencies: ["NamespaceSupport", "Wire"], path: "Tests/Traffic",
+      swiftSettings: settings),
+    .testTarget(
+      name: "NamespaceTests", dependencies: ["NamespaceSupport", "Wire", "rsock"],
+      swiftSettings: settings),
+
     // What several test targets share.
     .target(name: "Samples", path: "Tests/Samples", swiftSettings: settings),
     .target(
@@ -51,6 +63,14 @@ let package = Package(
 
     .testTarget(
       name: "WireTests", dependencies: ["Wire", "Samples", "AllocationCounter"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "RSockTests", dependencies: ["rsock", "Driver", "Wire", argumentParser],
+      exclude: ["Golden"], swiftSettings: settings),
+    .testTarget(
+      name: "DriverTests", dependencies: ["Driver", "Wire", logging], swiftSettings: settings),
+    .testTarget(
+      name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux", "CMnl", "CCap"],
       swiftSettings: settings),
     .testTarget(
       name: "EngineTests",

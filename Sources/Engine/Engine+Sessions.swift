@@ -23,7 +23,7 @@ extension Engine {
     sessions[session].isStale = false
     if was == .silent && best != .silent {
       events.append(.connected(sessions[session].id))
-    } else if was != .silent && best == .silent {
+    } else if was != .silent && best == .silent && !isClosing {
       events.append(.disconnected(sessions[session].id))
     }
   }

@@ -27,8 +27,6 @@ public struct EngineConfiguration: Sendable {
   public var idleTimeout = Duration.seconds(600)
   /// The longest time between two signs of life on an idle client's first channel.
   public var keepalive = Duration.seconds(25)
-  /// The MSS that SYN and SYN-ACK offer where no path says otherwise, in bytes.
-  public var maximumSegmentSize: UInt16 = 1460
   /// For tests: the client's initial sequence number.
   public var initialSequence: UInt32?
 
@@ -95,6 +93,7 @@ public struct Engine: ~Copyable {
   var held = HoldQueue()
   var flowIDs = FlowIDPool()
   // Server only.
+  var interfacePaths: [IPv4Address: Path] = [:]
   var listener: Listener?
   var bySession: [SessionID: Int] = [:]
 
@@ -131,6 +130,18 @@ public struct Engine: ~Copyable {
   /// Tells what the way of a channel can carry, when it opened and when that changed.
   public mutating func setPath(_ path: Path, channel: Int) {
     if channels.contains(channel) { channels[channel].path = path }
+  }
+
+  /// All channels with their four-tuples: what the driver finds ways for anew when the network
+  /// changed.
+  public var channelTuples: [(channel: Int, tuple: FourTuple)] {
+    channels.indices.map { ($0, channels[$0].tuple) }
+  }
+
+  /// Server: tells the MTU of the interface that holds each local address, in bytes. It bounds the
+  /// MSS of the SYN-ACK, and holds until `setPath` knows more.
+  public mutating func setInterfaceMTUs(_ mtus: [IPv4Address: Int]) {
+    interfacePaths = mtus.mapValues { Path(mtu: $0, carriesRuns: false) }
   }
 
   /// The largest datagram, in bytes, that fits a segment of the channel; nil where it is gone.

@@ -31,7 +31,9 @@ extension Engine {
     if segment.flags.contains(.syn) {
       return answerSYN(segment, on: tuple, into: &segments, at: now)
     }
-    guard segment.flags.intersection([.ack, .rst]) == .ack, segment.payload.byteCount > 0 else {
+    // The bare acknowledgment that ends a handshake finds no channel yet.
+    guard segment.payload.byteCount > 0 else { return }
+    guard segment.flags.intersection([.ack, .rst]) == .ack else {
       return counters.drop(.unknownChannel)
     }
     if let index = byTuple[tuple], channels[index].peerFirstSequence == segment.sequence,
@@ -60,7 +62,7 @@ extension Engine {
         for: tuple, clientISN: segment.sequence, mss: options.maximumSegmentSize ?? 536, at: now),
       acknowledgment: segment.sequence &+ 1, flags: [.syn, .ack],
       window: TCPProfile.handshakeWindow)
-    let mss = configuration.maximumSegmentSize
+    let mss = UInt16(interfacePath(tuple.local.address).segmentSize)
     if options.windowScale != nil {
       let bytes = TCPProfile.options(mss: mss)
       sendStray(header, on: tuple, options: bytes.span.octets, into: &segments)
@@ -68,6 +70,10 @@ extension Engine {
       let bytes = TCPProfile.options(mssOnly: mss)
       sendStray(header, on: tuple, options: bytes.span.octets, into: &segments)
     }
+  }
+
+  private func interfacePath(_ local: IPv4Address) -> Path {
+    interfacePaths[local] ?? Path(mtu: 1500, carriesRuns: false)
   }
 
   /// Sends a segment that belongs to no channel; a kernel's have identification 0 as well.
@@ -128,9 +134,7 @@ extension Engine {
       isScaled: isScaled, identification: UInt16(truncatingIfNeeded: random.next()))
     var channel = Channel(
       tuple: tuple, id: hello.channel, session: session, slot: 0, state: .unconfirmed, tcp: tcp,
-      path: Path(
-        mtu: Int(configuration.maximumSegmentSize) + IPv4Header.byteCount + TCPHeader.byteCount,
-        carriesRuns: false),
+      path: interfacePath(tuple.local.address),
       observed: TCPOptions(maximumSegmentSize: mss, windowScale: hello.observed.windowScale),
       peerSegmentSize: min(Int(mss), Int(hello.segmentSize)), at: now)
     channel.tcp.received(

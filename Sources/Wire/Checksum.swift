@@ -41,6 +41,17 @@ public struct Checksum: Sendable {
     if offset < bytes.byteCount { add(UInt16(bytes.byte(at: offset)) << 8) }
   }
 
+  /// Adds bytes that start at `offset` of what is summed, so that pieces of odd length can be added
+  /// one after the other: at an odd offset every byte counts in the other half of its word, and a
+  /// sum of swapped words is the swapped sum (RFC 1071, section 2 B).
+  @inlinable
+  public mutating func add(_ bytes: RawSpan, at offset: Int) {
+    guard offset & 1 == 1 else { return add(bytes) }
+    var shifted = Checksum()
+    shifted.add(bytes)
+    add(shifted.partial.byteSwapped)
+  }
+
   /// Adds the TCP or UDP pseudo-header of IPv4 (RFC 9293, section 3.1).
   @inlinable
   public mutating func addPseudoHeader(

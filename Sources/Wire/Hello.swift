@@ -18,6 +18,11 @@ public struct SessionID: Hashable, Sendable {
   }
 }
 
+extension SessionID: CustomStringConvertible {
+  /// The first half in hexadecimal: enough to tell sessions apart in a log.
+  public var description: String { String(high, radix: 16) }
+}
+
 /// What each side tells the other when a channel opens.
 public struct Hello: Hashable, Sendable {
   /// The version of the protocol that this code speaks.

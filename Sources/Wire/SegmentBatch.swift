@@ -72,6 +72,12 @@ public struct SegmentRun: Sendable {
     return unsafe runStorage[index]
   }
 
+  /// Sends run `index` as if it were one of `channel`.
+  public mutating func setChannel(_ channel: Int, ofRun index: Int) {
+    precondition(index >= 0 && index < count)
+    unsafe runStorage[index].channel = channel
+  }
+
   /// Piece `index` of all runs.
   public func piece(_ index: Int) -> Piece { pieces[index] }
 

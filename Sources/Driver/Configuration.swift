@@ -1,0 +1,83 @@
+// What a server or a client is told to do: values that are checked already, in the kernel's terms.
+
+public import Wire
+
+/// What both roles are told.
+public struct TunnelConfiguration: Hashable, Sendable {
+  /// The server's ports.
+  public var ports: PortSet
+  /// The local address to use; nil where the route decides.
+  public var localAddress: IPv4Address?
+  /// The network device to stay on; nil where the route decides.
+  public var device: String?
+  /// How long a flow may be idle before it is released.
+  public var idleTimeout: Duration
+  /// The upper bound of the time between two keepalives of an idle channel; nil for adaptive.
+  public var keepalive: Duration?
+  /// Whether to keep an nftables table of our own.
+  public var firewall: FirewallMode
+  /// Which way segments leave.
+  public var transmit: TransmitMode
+
+  /// A configuration with the defaults of the command line for all but the ports.
+  public init(ports: PortSet) {
+    self.ports = ports
+    idleTimeout = .seconds(600)
+    firewall = .auto
+    transmit = .auto
+  }
+}
+
+/// Whether rsock keeps an nftables table of its own.
+public enum FirewallMode: String, Hashable, Sendable, CaseIterable {
+  /// A table while rsock runs, where CAP_NET_ADMIN is to be had.
+  case auto
+  /// No table: the guard sockets alone.
+  case off
+}
+
+/// Which way segments leave.
+public enum TransmitMode: String, Hashable, Sendable, CaseIterable {
+  /// AF_PACKET where the next hop is known, which bypasses local OUTPUT rules; else raw IP.
+  case auto
+  /// Raw IP only, which honours local OUTPUT rules, marks and IPsec policy.
+  case raw
+}
+
+/// What a server is told.
+public struct ServerConfiguration: Hashable, Sendable {
+  /// What both roles are told.
+  public var tunnel: TunnelConfiguration
+  /// The app that gets the datagrams.
+  public var target: Endpoint
+
+  /// A configuration from its parts.
+  public init(tunnel: TunnelConfiguration, target: Endpoint) {
+    self.tunnel = tunnel
+    self.target = target
+  }
+}
+
+/// What a client is told.
+public struct ClientConfiguration: Hashable, Sendable {
+  /// What both roles are told.
+  public var tunnel: TunnelConfiguration
+  /// The server's address.
+  public var server: IPv4Address
+  /// Where the app's datagrams are taken in.
+  public var listen: Endpoint
+  /// How many channels may live at once.
+  public var maxChannels: Int
+  /// For tests: the initial sequence number of each channel.
+  public var initialSequence: UInt32?
+
+  /// A configuration from its parts.
+  public init(
+    tunnel: TunnelConfiguration, server: IPv4Address, listen: Endpoint, maxChannels: Int = 16
+  ) {
+    self.tunnel = tunnel
+    self.server = server
+    self.listen = listen
+    self.maxChannels = maxChannels
+  }
+}

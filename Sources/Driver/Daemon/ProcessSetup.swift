@@ -1,0 +1,68 @@
+// What ties a running tunnel to its process: the log, the terminal and the pid file.
+
+import Glibc
+public import Logging
+
+/// What ties a running tunnel to its process.
+public struct ProcessSetup: ~Copyable {
+  /// Writes to the log; what is said before `ready()` waits for it, unless all is wanted.
+  public let logger: Logger
+
+  private let log: LogDestination
+  private let held: HeldLines?
+  private var readiness: Readiness?
+  private var pidFile: PidFile?
+  private var isRunning = false
+
+  /// Sets up a process that logs to `log`; as a daemon, this returns in another process than it was
+  /// called in. Call it before any thread starts.
+  public init(daemon: Bool, verbose: Bool, log: LogDestination) throws(StartError) {
+    self.log = log
+    held = verbose ? nil : HeldLines()
+    logger = Logger(to: log, verbose: verbose, held: held)
+    readiness = daemon ? try Readiness.daemonize() : nil
+  }
+
+  /// Takes the pid file of a role and port; throws where another process has it.
+  public mutating func claim(_ role: ProcessRole, port: UInt16) throws(StartError) {
+    pidFile = try PidFile(role: role, port: port, in: try RuntimeDirectory())
+  }
+
+  /// To be called once, when everything that can fail at start has succeeded: the shell that
+  /// started a daemon goes on from here.
+  public mutating func ready() {
+    isRunning = true
+    held?.release(to: log)
+    readiness.take()?.succeeded()
+  }
+
+  /// Opens the log file anew; for SIGHUP. Throws where that fails; the old file stays in use.
+  public func reopenLog() throws(StartError) { try log.reopen() }
+
+  /// Ends the process's part: removes the pid file, tells of an error where the user will see it
+  /// (on standard error until `ready()`, in the log after that) and gives the exit code.
+  public consuming func finish(_ error: StartError?) -> Int32 {
+    pidFile = nil
+    guard let error else { return 0 }
+    if isRunning {
+      log.write(error.sentence.printable, at: .error)
+    } else {
+      error.print()
+      readiness.take()?.failed(exitCode: error.exitCode)
+    }
+    return error.exitCode
+  }
+}
+
+extension StartError {
+  /// Prints the sentence to standard error, as one line that starts with the program's name.
+  public func print() { writeLine("rsock: \(sentence.printable)", to: STDERR_FILENO) }
+}
+
+/// Opens /dev/null for each of standard input, output and error that is closed: else a socket or
+/// the log would get its number, and whatever prints would print into that.
+public func reserveStandardDescriptors() {
+  var descriptor: Int32
+  repeat { descriptor = unsafe open("/dev/null", O_RDWR) } while descriptor != -1 && descriptor <= 2
+  if descriptor > 2 { close(descriptor) }
+}

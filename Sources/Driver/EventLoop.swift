@@ -1,0 +1,100 @@
+// The loop itself: wait, hand out what is readable, do what is due, until a signal ends it.
+
+import Engine
+import Glibc
+import Kernel
+import Logging
+import Wire
+
+/// What an epoll token means. The roles' own tokens start at `firstOfRole`.
+enum Token {
+  static let signals: UInt64 = 0
+  static let packets: UInt64 = 1
+  static let network: UInt64 = 2
+  static let ruleset: UInt64 = 3
+  static let firstOfRole: UInt64 = 16
+}
+
+/// Sources of events that only the loop looks at.
+struct EventLoop: ~Copyable {
+  /// How long the answers to our closes are waited for.
+  private static let closeTime = Duration.milliseconds(500)
+
+  private var signals: SignalSource
+  private var network: NetworkEvents
+  private var stopBy: Instant?
+
+  init(
+    signals: consuming SignalSource, network: consuming NetworkEvents, for tunnel: borrowing Tunnel
+  ) throws(SystemError) {
+    try tunnel.epoll.add(signals.descriptor.rawValue, token: Token.signals)
+    try tunnel.epoll.add(network.descriptor, token: Token.network)
+    try tunnel.epoll.add(tunnel.wire.packet.descriptor.rawValue, token: Token.packets)
+    self.signals = signals
+    self.network = network
+  }
+
+  /// Runs until a signal ends it and all channels are closed.
+  mutating func run(
+    _ tunnel: inout Tunnel, _ role: inout some TunnelRole & ~Copyable,
+    _ process: borrowing ProcessSetup
+  ) throws(SystemError) {
+    tunnel.handleEvents(for: &role)
+    while !isOver(tunnel) {
+      let deadline = min(tunnel.engine.nextDeadline, stopBy ?? .distantFuture)
+      let timeout = deadline == .distantFuture ? nil : max(.zero, deadline - BootClock.now())
+      let count = try tunnel.epoll.wait(timeout: timeout)
+      tunnel.now = BootClock.now()
+      for index in 0..<count {
+        try handle(tunnel.epoll.token(at: index), &tunnel, &role, process)
+      }
+      tunnel.advance(for: &role)
+    }
+  }
+
+  private func isOver(_ tunnel: borrowing Tunnel) -> Bool {
+    guard let stopBy else { return false }
+    return tunnel.engine.isClosed || tunnel.now >= stopBy
+  }
+
+  private mutating func handle(
+    _ token: UInt64, _ tunnel: inout Tunnel, _ role: inout some TunnelRole & ~Copyable,
+    _ process: borrowing ProcessSetup
+  ) throws(SystemError) {
+    switch token {
+    case Token.packets: try tunnel.receivePackets(for: &role)
+    case Token.network: try tunnel.noteNetwork(&network, for: &role)
+    case Token.signals: handleSignals(&tunnel, &role, process)
+    default:
+      role.receive(token: token, &tunnel)
+      tunnel.handleEvents(for: &role)
+    }
+  }
+
+  private mutating func handleSignals(
+    _ tunnel: inout Tunnel, _ role: inout some TunnelRole & ~Copyable,
+    _ process: borrowing ProcessSetup
+  ) {
+    while let signal = signals.next() {
+      if signal == SIGHUP {
+        do throws(StartError) { try process.reopenLog() } catch {
+          tunnel.log.error("\(error.sentence)")
+        }
+      } else if stopBy == nil {
+        stopBy = tunnel.now + Self.closeTime
+        tunnel.closeChannels(for: &role)
+      } else {
+        stopBy = tunnel.now
+      }
+    }
+  }
+}
+
+extension Tunnel {
+  fileprivate mutating func closeChannels(for role: inout some TunnelRole & ~Copyable) {
+    segments.removeAll()
+    engine.close(at: now, into: &segments)
+    wire.send(&segments, payloads: packets, nextHops: nextHops)
+    handleEvents(for: &role)
+  }
+}

@@ -1,0 +1,39 @@
+// What both roles say in the log, and what they do for a ruleset that the kernel does not guard.
+
+import Engine
+import Kernel
+import Logging
+
+extension Tunnel {
+  /// Says what happened, where that is worth a line.
+  func logEvent(_ event: Event, peer: String) {
+    switch event {
+    case .connected(let session): log.notice("connected to \(peer), session \(session)")
+    case .disconnected(let session):
+      log.notice("nothing heard from \(peer) any more, session \(session)")
+    case .sessionEnded(let session): log.notice("session \(session) ended")
+    case .datagramTooLarge(let size, let limit):
+      log.warning(
+        "datagrams of \(size) bytes are dropped: the largest that fits is \(limit) bytes")
+    case .versionMismatch(let remote, let version):
+      log.error("\(remote) speaks version \(version) of the protocol, which this rsock does not")
+    case .dial, .channelOpened, .channelClosed, .flowClosed: break
+    }
+  }
+}
+
+extension Ruleset {
+  /// Watches for somebody flushing the table, where the kernel does not guard it.
+  func watch(_ epoll: borrowing Epoll) throws(SystemError) {
+    if let descriptor { try epoll.add(descriptor, token: Token.ruleset) }
+  }
+
+  /// Makes the table again where somebody removed it.
+  func repair(_ log: Logger) {
+    do throws(SystemError) {
+      if try repair() { log.warning("the firewall rules were gone: made again") }
+    } catch {
+      log.warning("the firewall rules may be gone: \(error)")
+    }
+  }
+}

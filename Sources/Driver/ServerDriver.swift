@@ -1,0 +1,142 @@
+// The server's half of the loop: a socket to the target for each flow.
+
+import Engine
+import Glibc
+import Kernel
+import Logging
+import Wire
+
+/// Runs a server until a signal stops it.
+func runServer(
+  _ configuration: ServerConfiguration, log: Logger, process: inout ProcessSetup
+) throws(StartError) {
+  let tunnel = configuration.tunnel
+  let start = try Start(tunnel, log: log)
+  try start.checkLocalAddress()
+  let ruleset = start.ruleset(.server(ports: tunnel.ports))
+  let guards = try guardPorts(of: tunnel, hasRuleset: ruleset != nil, log: log)
+  var engine = EngineConfiguration(role: .server(ports: tunnel.ports))
+  engine.idleTimeout = tunnel.idleTimeout
+  let role = ServerRole(configuration: configuration, ruleset: ruleset, guards: guards)
+  // CAP_NET_ADMIN makes the buffers of later sockets large, and repairs the ruleset.
+  try start.run(
+    engine, role, keeping: .netAdmin,
+    greeting: "server ready: TCP ports \(tunnel.ports), datagrams go to \(configuration.target)",
+    process: &process)
+}
+
+/// Holds every port. One that needs a capability that is missing is left to the ruleset, where
+/// there is one.
+private func guardPorts(
+  of tunnel: TunnelConfiguration, hasRuleset: Bool, log: Logger
+) throws(StartError) -> [Place<GuardSocket>] {
+  var guards: [Place<GuardSocket>] = []
+  var unguarded: [UInt16] = []
+  for port in tunnel.ports.ranges.joined() {
+    do throws(SystemError) {
+      let endpoint = Endpoint(tunnel.localAddress ?? .any, port)
+      guards.append(Place(try GuardSocket(at: endpoint)))
+    } catch {
+      guard error.code == EACCES, hasRuleset else { throw StartError(error) }
+      unguarded.append(port)
+    }
+  }
+  if let port = unguarded.first {
+    let others = unguarded.count > 1 ? " and others" : ""
+    log.warning(
+      "firewall rules alone hold port \(port)\(others): CAP_NET_BIND_SERVICE is missing")
+  }
+  return guards
+}
+
+/// What a server adds to the loop.
+struct ServerRole: TunnelRole, ~Copyable {
+  private let configuration: ServerConfiguration
+  private let ruleset: Ruleset?
+  private let guards: [Place<GuardSocket>]
+  private var targets = PlaceTable<DatagramSocket>()
+  private var hasReportedTarget = false
+  private var hasReportedBuffer = false
+
+  init(
+    configuration: ServerConfiguration, ruleset: consuming Ruleset?, guards: [Place<GuardSocket>]
+  ) {
+    self.configuration = configuration
+    self.ruleset = ruleset
+    self.guards = guards
+  }
+
+  func filter(addresses: [IPv4Address]) throws(SystemError) -> SocketFilter {
+    let local = configuration.tunnel.localAddress.map { [$0] } ?? addresses
+    return try TunnelFilter.server(ports: configuration.tunnel.ports, addresses: local)
+  }
+
+  mutating func begin(_ tunnel: inout Tunnel) throws(SystemError) {
+    try ruleset?.watch(tunnel.epoll)
+    networkChanged(&tunnel)
+  }
+
+  mutating func networkChanged(_ tunnel: inout Tunnel) {
+    tunnel.engine.setInterfaceMTUs(tunnel.nextHops.addresses)
+  }
+
+  mutating func receive(token: UInt64, _ tunnel: inout Tunnel) {
+    if token == Token.ruleset { return ruleset?.repair(tunnel.log) ?? () }
+    let flow = Int(token - Token.firstOfRole)
+    guard let target = targets[flow] else { return }
+    tunnel.encapsulate(from: target.value, .flow(flow))
+  }
+
+  mutating func deliver(_ tunnel: inout Tunnel) {
+    var start = 0
+    while start < tunnel.deliveries.count {
+      let flow = tunnel.deliveries[start].flow
+      var end = start + 1
+      while end < tunnel.deliveries.count, tunnel.deliveries[end].flow == flow { end += 1 }
+      deliver(start..<end, of: flow, &tunnel)
+      start = end
+    }
+  }
+
+  private mutating func deliver(_ runs: Range<Int>, of flow: Int, _ tunnel: inout Tunnel) {
+    guard let target = targets[flow] ?? open(flow, tunnel) else {
+      tunnel.undelivered += runs.count
+      return
+    }
+    let result = target.value.send(
+      tunnel.deliveries, runs: runs, payloads: tunnel.packets, using: &tunnel.messages)
+    tunnel.undelivered += result.lost
+  }
+
+  /// Opens the flow's socket to the target.
+  private mutating func open(_ flow: Int, _ tunnel: borrowing Tunnel) -> Place<DatagramSocket>? {
+    do throws(SystemError) {
+      let target = Place(try DatagramSocket(connectedTo: configuration.target))
+      let token = Token.firstOfRole + UInt64(flow)
+      try tunnel.epoll.add(target.value.descriptor.rawValue, token: token)
+      if let limit = target.value.receiveBufferLimit, !hasReportedBuffer {
+        hasReportedBuffer = true
+        tunnel.log.warning("datagrams from the target: \(limit)")
+      }
+      targets[flow] = target
+      return target
+    } catch {
+      if !hasReportedTarget { tunnel.log.error("\(error)") }
+      hasReportedTarget = true
+      return nil
+    }
+  }
+
+  mutating func handle(_ event: Event, _ tunnel: inout Tunnel) {
+    switch event {
+    case .channelOpened(let channel, let tuple):
+      tunnel.log.debug("channel \(tuple) opened")
+      tunnel.route(channel, tuple)
+    case .channelClosed(let channel, let tuple):
+      tunnel.log.debug("channel \(tuple) closed")
+      tunnel.wire.setHop(nil, channel: channel)
+    case .flowClosed(let flow): targets[flow] = nil
+    default: tunnel.logEvent(event, peer: "a client")
+    }
+  }
+}

@@ -1,0 +1,143 @@
+// What both roles do to start: capabilities, device, ruleset, sockets. Whatever fails ends the
+// start with one sentence, and nothing is left behind: all of it closes itself.
+
+import Engine
+import Glibc
+import Kernel
+import Logging
+import Wire
+
+/// What a role starts from.
+struct Start: ~Copyable {
+  let configuration: TunnelConfiguration
+  let capabilities: CapabilitySet
+  let interface: Int32?
+  let nextHops: NextHops
+  let network: NetworkEvents
+  let signals: SignalSource
+  let log: Logger
+
+  init(_ configuration: TunnelConfiguration, log: Logger) throws(StartError) {
+    let interface = try Self.interface(configuration.device)
+    do throws(SystemError) {
+      let capabilities = try Capabilities.raisePermitted()
+      try Capabilities.makeUndumpable()
+      _ = try Descriptor.raiseLimit()
+      let signals = try SignalSource()
+      // Subscribed before the state is read, so that no change is missed.
+      let network = try NetworkEvents()
+      nextHops = try NextHops(interface: interface, transmit: configuration.transmit)
+      self.network = network
+      self.signals = signals
+      self.capabilities = capabilities
+    } catch { throw StartError(error) }
+    self.interface = interface
+    self.configuration = configuration
+    self.log = log
+  }
+
+  /// Throws where `--lcapIp` is not an address of this machine, or of the device.
+  func checkLocalAddress() throws(StartError) {
+    guard let local = configuration.localAddress, nextHops.addresses[local] == nil else { return }
+    let addresses = nextHops.addresses.keys.map(\.description)
+    throw StartError(
+      .usage,
+      "--lcapIp: \(local) is no address of \(configuration.device ?? "this machine"): "
+        + "use one of \(Self.list(addresses))")
+  }
+
+  /// The index of the device that `--dev` names.
+  private static func interface(_ name: String?) throws(StartError) -> Int32? {
+    guard let name else { return nil }
+    let links: [Link]
+    do throws(SystemError) { links = try Links.all(try NetlinkSocket()) } catch {
+      throw StartError(error)
+    }
+    guard let link = links.first(where: { $0.name == name }) else {
+      throw StartError(
+        .usage,
+        "--dev: \"\(name)\" is no network device of this machine: "
+          + "use one of \(list(links.map(\.name)))")
+    }
+    guard link.isBridgePort else { return link.index }
+    let bridge = links.first { $0.index == link.master }?.name ?? "its bridge"
+    throw StartError(
+      .usage,
+      "--dev: \"\(name)\" is a port of the bridge \(bridge), where packets for this machine "
+        + "never arrive: use --dev=\(bridge)")
+  }
+
+  private static func list(_ names: [String]) -> String { names.sorted().joined(separator: ", ") }
+
+  /// Our nftables table, where it is wanted and can be had.
+  func ruleset(_ role: Ruleset.Role) -> Ruleset? {
+    guard configuration.firewall == .auto else { return nil }
+    guard capabilities.contains(.netAdmin) else {
+      log.warning(
+        "without CAP_NET_ADMIN there are no firewall rules: guard sockets alone keep the kernel quiet"
+      )
+      return nil
+    }
+    do throws(SystemError) { return try Ruleset(role: role) } catch {
+      log.warning("no firewall rules, guard sockets alone keep the kernel quiet: \(error)")
+      return nil
+    }
+  }
+}
+
+extension Start {
+  /// Opens the sockets to the wire, gives up what is not needed any more, and runs the role until
+  /// it is told to stop.
+  consuming func run(
+    _ engine: EngineConfiguration, _ role: consuming some TunnelRole & ~Copyable,
+    keeping needed: CapabilitySet, greeting: Logger.Message, process: inout ProcessSetup
+  ) throws(StartError) {
+    do throws(SystemError) {
+      let filter = try role.filter(addresses: Array(nextHops.addresses.keys))
+      let packet = try PacketSocket(filter: filter, interface: interface ?? 0)
+      let raw = try RawSocket(interface: interface)
+      if let limit = packet.receiveBufferLimit { log.warning("packets from the wire: \(limit)") }
+      try Capabilities.keep(only: needed.intersection(capabilities))
+      try Capabilities.forbidNewPrivileges()
+      let log = log
+      let now = BootClock.now()
+      var tunnel = Tunnel(
+        engine: Engine(engine, entropy: .drawn(), at: now),
+        wire: WireSockets(packet: packet, raw: raw, log: log), nextHops: nextHops,
+        epoll: try Epoll(), now: now, log: log)
+      try role.begin(&tunnel)
+      var loop = try EventLoop(signals: signals, network: network, for: tunnel)
+      process.ready()
+      log.notice(greeting)
+      try loop.run(&tunnel, &role, process)
+      tunnel.reportTotals()
+    } catch { throw StartError(error) }
+  }
+}
+
+extension Entropy {
+  /// Entropy from the kernel.
+  fileprivate static func drawn() -> Entropy {
+    var source = SystemRandom()
+    return Entropy(
+      secret: SipHashKey(source.next(), source.next()),
+      session: SessionID(high: source.next(), low: source.next()), seed: source.next())
+  }
+}
+
+extension Tunnel {
+  /// Says in the log what there was, and what was dropped and why.
+  fileprivate func reportTotals() {
+    let counters = engine.counters
+    var drops = DropReason.allCases.filter { counters[$0] > 0 }.map { "\($0) \(counters[$0])" }
+    if wire.lost > 0 { drops.append("not sent \(wire.lost)") }
+    if undelivered > 0 { drops.append("not delivered \(undelivered)") }
+    if let missed = try? wire.packet.drops(), missed > 0 { drops.append("not received \(missed)") }
+    log.notice(
+      """
+      stopped: \(counters.datagramsSent) datagrams sent, \(counters.datagramsReceived) received, \
+      \(counters.channelsOpened) channels opened, \
+      dropped: \(drops.isEmpty ? "none" : drops.joined(separator: ", "))
+      """)
+  }
+}

@@ -1,0 +1,121 @@
+// One tunnel's loop: it moves batches between the sockets and the engine, and nothing else.
+//
+//   epoll ─► packets ─► engine.decapsulate ─► datagrams ─► role (apps or targets)
+//         ─► role's datagrams ─► engine.encapsulate ─► segments ─► wire
+//         ─► network changed ─► next hops, filter
+//         ─► a deadline ─► engine.advance
+
+import Engine
+import Glibc
+import Kernel
+import Logging
+import Wire
+
+/// What differs between the roles: where datagrams go to and come from, and who opens channels.
+protocol TunnelRole: ~Copyable {
+  /// The filter of the packet socket.
+  func filter(addresses: [IPv4Address]) throws(SystemError) -> SocketFilter
+  /// The loop is about to start: watch the role's sockets.
+  mutating func begin(_ tunnel: inout Tunnel) throws(SystemError)
+  /// One of the role's sockets is readable.
+  mutating func receive(token: UInt64, _ tunnel: inout Tunnel)
+  /// Hands out the tunnel's deliveries.
+  mutating func deliver(_ tunnel: inout Tunnel)
+  /// Does what the engine asks for.
+  mutating func handle(_ event: Event, _ tunnel: inout Tunnel)
+  /// The routes, links or addresses are others now.
+  mutating func networkChanged(_ tunnel: inout Tunnel)
+}
+
+/// What both roles have: the engine, the wire, the batches.
+struct Tunnel: ~Copyable {
+  /// How often in a row one socket is read before the others have their turn.
+  static let rounds = 4
+
+  var engine: Engine
+  var wire: WireSockets
+  var nextHops: NextHops
+  var messages = DatagramMessages()
+  /// Packets from the wire.
+  var packets = PacketBatch(capacity: 32, slotSize: PacketSocket.slotSize)
+  /// Datagrams from apps or targets.
+  var datagrams = PacketBatch(capacity: 64, slotSize: DatagramSocket.slotSize)
+  var segments = SegmentBatch(runs: 8192, pieces: 16_384, arenaSize: 1 << 20)
+  var deliveries = DatagramBatch(datagrams: 16_384)
+  var epoll: Epoll
+  var now: Instant
+  /// Datagrams that apps or targets did not take.
+  var undelivered = 0
+  let log: Logger
+
+  /// Takes all that is there from the packet socket, for some rounds.
+  mutating func receivePackets(
+    for role: inout some TunnelRole & ~Copyable
+  ) throws(SystemError) {
+    for _ in 0..<Self.rounds where try wire.packet.receive(into: &packets) > 0 {
+      deliveries.removeAll()
+      segments.removeAll()
+      engine.decapsulate(packets, into: &deliveries, replies: &segments, at: now)
+      wire.send(&segments, payloads: packets, nextHops: nextHops)
+      role.deliver(&self)
+      handleEvents(for: &role)
+    }
+  }
+
+  /// Reads one of the role's sockets into the tunnel, for some rounds.
+  mutating func encapsulate(from socket: borrowing DatagramSocket, _ origin: DatagramOrigin) {
+    do throws(SystemError) {
+      for _ in 0..<Self.rounds where try socket.receive(into: &datagrams, using: &messages) > 0 {
+        segments.removeAll()
+        engine.encapsulate(datagrams, from: origin, into: &segments, at: now)
+        wire.send(&segments, payloads: datagrams, nextHops: nextHops)
+      }
+    } catch {
+      log.debug("\(error)")
+    }
+  }
+
+  /// Does what is due.
+  mutating func advance(for role: inout some TunnelRole & ~Copyable) {
+    guard engine.nextDeadline <= now else { return }
+    segments.removeAll()
+    engine.advance(to: now, into: &segments)
+    wire.send(&segments, payloads: packets, nextHops: nextHops)
+    handleEvents(for: &role)
+  }
+
+  /// Does what the engine asks for; what that sends is sent.
+  mutating func handleEvents(for role: inout some TunnelRole & ~Copyable) {
+    segments.removeAll()
+    while let event = engine.nextEvent() { role.handle(event, &self) }
+    wire.send(&segments, payloads: packets, nextHops: nextHops)
+  }
+
+  /// Finds out how a channel's segments leave, and what that way can carry.
+  mutating func route(_ channel: Int, _ tuple: FourTuple) {
+    guard let hop = try? nextHops.find(tuple) else { return wire.setHop(nil, channel: channel) }
+    wire.setHop(hop.link, channel: channel)
+    engine.setPath(hop.path, channel: channel)
+  }
+
+  /// Takes in what happened to the network; the role hears of it once for all.
+  mutating func noteNetwork(
+    _ events: inout NetworkEvents, for role: inout some TunnelRole & ~Copyable
+  ) throws(SystemError) {
+    var isChanged = false
+    var isNeighbourOnly = true
+    while let event = try events.next() {
+      if try nextHops.note(event) {
+        isChanged = true
+        if case .neighbour = event { continue }
+        isNeighbourOnly = false
+      }
+    }
+    guard isChanged else { return }
+    for (channel, tuple) in engine.channelTuples { route(channel, tuple) }
+    guard !isNeighbourOnly else { return }
+    try wire.packet.replaceFilter(role.filter(addresses: Array(nextHops.addresses.keys)))
+    role.networkChanged(&self)
+    handleEvents(for: &role)
+  }
+}

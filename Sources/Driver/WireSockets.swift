@@ -1,0 +1,71 @@
+// The two ways to the wire: AF_PACKET for runs whose next hop is known, raw IP for the rest.
+
+import Engine
+import Glibc
+import Kernel
+import Logging
+import Wire
+
+/// The sockets that carry segments, and each channel's hop.
+struct WireSockets: ~Copyable {
+  var packet: PacketSocket
+  private var raw: RawSocket
+  private var hops: [LinkHop?] = []
+  /// Whether a firewall's OUTPUT policy refuses what the raw socket sends.
+  private var isRawRefused = false
+  private var packetsLost = 0
+  private let log: Logger
+
+  init(packet: consuming PacketSocket, raw: consuming RawSocket, log: Logger) {
+    self.packet = packet
+    self.raw = raw
+    self.log = log
+  }
+
+  /// Segments that the kernel did not take, since the start.
+  var lost: Int { packetsLost }
+
+  /// Sets how the channel's runs leave; nil for the raw socket.
+  mutating func setHop(_ hop: LinkHop?, channel: Int) {
+    while hops.count <= channel { hops.append(nil) }
+    hops[channel] = hop
+  }
+
+  /// Sends everything in the batch; `payloads` is what its pieces lie in.
+  mutating func send(
+    _ segments: inout SegmentBatch, payloads: borrowing PacketBatch, nextHops: borrowing NextHops
+  ) {
+    guard segments.count > 0 else { return }
+    let channelCount = hops.count
+    if isRawRefused { bypassRaw(&segments, nextHops) }
+    let fast = packet.send(&segments, payloads: payloads, hops: hops)
+    let slow = raw.send(segments, payloads: payloads, hops: hops)
+    hops.removeLast(hops.count - channelCount)
+    packetsLost += fast.lost + slow.lost
+    if slow.lastError == EPERM, !isRawRefused {
+      isRawRefused = true
+      log.warning(
+        "a firewall's OUTPUT policy refuses raw IP packets: control segments go by AF_PACKET")
+    }
+  }
+
+  /// Gives the runs that belong to no channel a hop of their own, found by their destination.
+  private mutating func bypassRaw(
+    _ segments: inout SegmentBatch, _ nextHops: borrowing NextHops
+  ) {
+    for index in 0..<segments.count where segments[index].channel == nil {
+      guard let hop = try? nextHops.find(addresses(of: segments[index], in: segments)) else {
+        continue
+      }
+      segments.setChannel(hops.count, ofRun: index)
+      hops.append(hop.link)
+    }
+  }
+
+  private func addresses(of run: SegmentRun, in segments: borrowing SegmentBatch) -> FourTuple {
+    let header = segments.bytes(run.headerOffset..<run.headerOffset + IPv4Header.byteCount)
+    return FourTuple(
+      local: Endpoint(IPv4Address(rawValue: header.be32(at: 12)), 0),
+      remote: Endpoint(IPv4Address(rawValue: header.be32(at: 16)), 0))
+  }
+}

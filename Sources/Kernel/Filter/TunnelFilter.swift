@@ -1,0 +1,143 @@
+// Which packets the AF_PACKET socket receives: TCP over IPv4 that is ours and for this host.
+
+import CLinux
+import Glibc
+public import Wire
+
+/// The filters of the tunnel's packet socket. Membership is a binary search in the program, so
+/// that what others receive costs them little: 3 instructions a range of ports or address at
+/// most, of 4096 (some 1,300 in all).
+public enum TunnelFilter {
+  /// What a server receives: TCP from anybody to one of `ports` at one of the local `addresses`.
+  public static func server(
+    ports: PortSet, addresses: [IPv4Address]
+  ) throws(SystemError) -> SocketFilter {
+    try program(from: nil, port: .destination, in: ports, addresses)
+  }
+
+  /// What a client receives: TCP from `server` and one of its `ports` to one of the local
+  /// `addresses`.
+  public static func client(
+    server: IPv4Address, ports: PortSet, addresses: [IPv4Address]
+  ) throws(SystemError) -> SocketFilter {
+    try program(from: server, port: .source, in: ports, addresses)
+  }
+
+  /// Where in the TCP header a port is.
+  private enum PortField: UInt32 {
+    case source = 0
+    case destination = 2
+  }
+
+  private static func program(
+    from source: IPv4Address?, port: PortField, in ports: PortSet, _ addresses: [IPv4Address]
+  ) throws(SystemError) -> SocketFilter {
+    var filter = FilterAssembler()
+    let reject = filter.label()
+    filter.load(.packetType)
+    filter.jump(if: .equal, UInt32(PACKET_HOST), otherwise: reject)
+    filter.pointXAtNetworkHeader()
+    filter.load(.byte, atX: 9)
+    filter.jump(if: .equal, UInt32(IPPROTO_TCP), otherwise: reject)
+    filter.load(.half, atX: 6)
+    filter.jump(if: .anyBitSet, 0x3FFF, then: reject)  // MF and the offset, not DF
+    if let source {
+      filter.load(.word, atX: 12)
+      filter.jump(if: .equal, source.rawValue, otherwise: reject)
+    }
+    filter.load(.word, atX: 16)
+    let own = Set(addresses.map(\.rawValue)).sorted().map { $0...$0 }
+    filter.require(in: own)
+    filter.pointXBehindNetworkHeader()
+    filter.load(.half, atX: port.rawValue)
+    let wanted = ports.ranges.map { UInt32($0.lowerBound)...UInt32($0.upperBound) }
+    filter.require(in: wanted)
+    filter.finish(accepting: .max)
+    filter.place(reject)
+    filter.finish(accepting: 0)
+    do { return try filter.assemble() } catch {
+      throw SystemError(
+        call: "build the socket filter (\(error))", code: E2BIG,
+        remedy: "Use fewer ranges of ports: \(own.count) addresses and \(wanted.count) ranges do"
+          + " not fit")
+    }
+  }
+}
+
+extension FilterAssembler {
+  /// X = where the IPv4 header starts, as loads count. `SKF_NET_OFF` finds it on every device,
+  /// but older kernels look no further there than the linear part of the packet
+  /// (`bpf_internal_load_pointer_neg_helper`), and drivers such as iwlwifi leave the headers
+  /// outside of it. A plain offset has no such limit; so Ethernet takes that. Its header has no
+  /// VLAN tag here (`skb_vlan_untag`).
+  fileprivate mutating func pointXAtNetworkHeader() {
+    let ethernet = label()
+    let found = label()
+    load(.hardwareType)
+    jump(if: .equal, UInt32(ARPHRD_ETHER), then: ethernet)
+    jump(if: .equal, UInt32(ARPHRD_LOOPBACK), then: ethernet)
+    setX(UInt32(bitPattern: SKF_NET_OFF))
+    jump(to: found)
+    place(ethernet)
+    setX(UInt32(ETH_HLEN))
+    place(found)
+  }
+
+  /// X += the length of the IPv4 header there, options included.
+  fileprivate mutating func pointXBehindNetworkHeader() {
+    load(.byte, atX: 0)
+    and(0x0F)
+    shiftLeft(2)
+    addX()
+    moveToX()
+  }
+
+  /// Goes on where A is in one of the ascending `ranges`, else rejects. A search over 64 of them
+  /// has at most 192 instructions, so that its jumps are short; behind each are its own ends.
+  fileprivate mutating func require(in ranges: [ClosedRange<UInt32>]) {
+    let found = label()
+    for start in stride(from: 0, to: ranges.count, by: 64) {
+      let next = label()
+      let foundHere = label()
+      let reject = label()
+      let end = min(start + 64, ranges.count)
+      if end < ranges.count {
+        jump(if: .greaterOrEqual, ranges[end].lowerBound, then: next)
+      }
+      search(ranges[start..<end], found: foundHere, otherwise: reject)
+      place(reject)
+      finish(accepting: 0)
+      place(foundHere)
+      jump(to: found)
+      place(next)
+    }
+    if ranges.isEmpty { finish(accepting: 0) }
+    place(found)
+  }
+
+  private mutating func search(
+    _ ranges: ArraySlice<ClosedRange<UInt32>>, found: Label, otherwise reject: Label
+  ) {
+    switch ranges.count {
+    case 1: check(ranges[ranges.startIndex], found: found, otherwise: reject)
+    default:
+      let middle = ranges.startIndex + ranges.count / 2
+      let upper = label()
+      jump(if: .greaterOrEqual, ranges[middle].lowerBound, then: upper)
+      search(ranges[..<middle], found: found, otherwise: reject)
+      place(upper)
+      search(ranges[middle...], found: found, otherwise: reject)
+    }
+  }
+
+  private mutating func check(
+    _ range: ClosedRange<UInt32>, found: Label, otherwise reject: Label
+  ) {
+    if range.count == 1 {
+      jump(if: .equal, range.lowerBound, then: found, otherwise: reject)
+    } else {
+      jump(if: .greaterOrEqual, range.lowerBound, otherwise: reject)
+      jump(if: .greater, range.upperBound, then: reject, otherwise: found)
+    }
+  }
+}

@@ -1,0 +1,114 @@
+// Where one recvmmsg(2) puts what it receives: payloads into a PacketBatch, the rest in here.
+
+import CLinux
+import Glibc
+import Wire
+
+/// The headers of messages to be received together, in memory allocated once.
+@safe struct IncomingMessages: ~Copyable {
+  private static let controlSize = 64  // one tpacket_auxdata or UDP_GRO, with room
+  /// How many errors that waited on the socket are skipped in one receive.
+  private static let queuedErrorLimit = 8
+
+  private let headers: UnsafeMutablePointer<mmsghdr>
+  private let vectors: UnsafeMutablePointer<iovec>
+  private let names: UnsafeMutablePointer<sockaddr_in>
+  private let controls: UnsafeMutableRawPointer
+  private let capacity: Int
+  // What the headers point into, and how many of them the kernel has changed since.
+  private var memory: UnsafeMutableRawPointer?
+  private var slotSize = 0
+  private var slotCount = 0
+  private var used = 0
+
+  /// Room for `capacity` messages; a batch with more slots is filled so far only.
+  init(capacity: Int) {
+    self.capacity = capacity
+    unsafe headers = .allocate(capacity: capacity)
+    unsafe vectors = .allocate(capacity: capacity)
+    unsafe names = .allocate(capacity: capacity)
+    unsafe controls = .allocate(byteCount: capacity * Self.controlSize, alignment: 8)
+    unsafe memory = nil
+  }
+
+  deinit {
+    unsafe headers.deallocate()
+    unsafe vectors.deallocate()
+    unsafe names.deallocate()
+    unsafe controls.deallocate()
+  }
+
+  /// Receives what is there into the slots of `batch`, and gives the number of slots used.
+  ///
+  /// Errors that waited on the socket are skipped, and so are packets that cannot be told: an ICMP
+  /// error of a UDP send, ENETDOWN of an interface that went down, EINVAL of a packet whose offload
+  /// state has no virtio form (`packet_rcv_vnet`).
+  mutating func receive(
+    from socket: borrowing Descriptor, into batch: borrowing PacketBatch
+  ) throws(SystemError) -> Int {
+    prepare(for: batch)
+    let descriptor = socket.rawValue
+    let limit = UInt32(min(capacity, batch.capacity))
+    for _ in 0..<Self.queuedErrorLimit {
+      let received = retryingInterrupts {
+        unsafe recvmmsg(descriptor, headers, limit, Int32(MSG_DONTWAIT), nil)
+      }
+      if received >= 0 {
+        used = Int(received)
+        return used
+      }
+      switch errno {
+      case EAGAIN: return 0
+      case EBADF, EFAULT, ENOTSOCK: throw SystemError(call: "receive", code: errno)
+      default: continue
+      }
+    }
+    return 0
+  }
+
+  /// Points the headers to the batch's slots again.
+  private mutating func prepare(for batch: borrowing PacketBatch) {
+    if unsafe memory != batch.memory.baseAddress || slotSize != batch.slotSize
+      || slotCount != batch.capacity
+    {
+      unsafe memory = batch.memory.baseAddress
+      slotSize = batch.slotSize
+      slotCount = batch.capacity
+      used = min(capacity, slotCount)
+    }
+    for index in 0..<used {
+      unsafe vectors[index] = iovec(
+        iov_base: batch.memory.baseAddress! + index &* batch.slotSize, iov_len: batch.slotSize)
+      unsafe headers[index] = mmsghdr(
+        msg_hdr: msghdr(
+          msg_name: names + index, msg_namelen: socklen_t(MemoryLayout<sockaddr_in>.size),
+          msg_iov: vectors + index, msg_iovlen: 1,
+          msg_control: controls + index &* Self.controlSize, msg_controllen: Self.controlSize,
+          msg_flags: 0),
+        msg_len: 0)
+    }
+  }
+
+  /// The size of message `index` in bytes; nil where it did not fit its slot.
+  func length(of index: Int) -> Int? {
+    precondition(index >= 0 && index < used)
+    let flags = unsafe headers[index].msg_hdr.msg_flags
+    return unsafe flags & Int32(MSG_TRUNC) == 0 ? Int(headers[index].msg_len) : nil
+  }
+
+  /// Who sent message `index` of a UDP socket.
+  func source(of index: Int) -> Endpoint {
+    precondition(index >= 0 && index < used)
+    return unsafe Endpoint(names[index])
+  }
+
+  /// The control message of that kind of message `index`; nil where there is none.
+  func control<Value: BitwiseCopyable>(
+    _ type: Value.Type, of index: Int, level: Int32, kind: Int32
+  ) -> Value? {
+    precondition(index >= 0 && index < used)
+    return unsafe rs_control_data(
+      &headers[index].msg_hdr, level, kind, MemoryLayout<Value>.size
+    )?.loadUnaligned(as: Value.self)
+  }
+}

@@ -1,0 +1,152 @@
+// The expressions that rules are made of, as nf_tables messages: byte for byte what nft(8) sends
+// for the same rule. They run left to right over register 1 until one does not match.
+
+import CMnl
+import Glibc
+
+/// A field of a packet.
+enum PacketField {
+  case sourceAddress
+  case destinationAddress
+  case sourcePort
+  case destinationPort
+  case tcpFlags
+
+  fileprivate var base: nft_payload_bases {
+    switch self {
+    case .sourceAddress, .destinationAddress: NFT_PAYLOAD_NETWORK_HEADER
+    case .sourcePort, .destinationPort, .tcpFlags: NFT_PAYLOAD_TRANSPORT_HEADER
+    }
+  }
+
+  fileprivate var place: (offset: UInt32, length: UInt32) {
+    switch self {
+    case .sourceAddress: (12, 4)
+    case .destinationAddress: (16, 4)
+    case .sourcePort: (0, 2)
+    case .destinationPort: (2, 2)
+    case .tcpFlags: (13, 1)
+    }
+  }
+}
+
+extension NetlinkRequest {
+  /// Register 1 = what the kernel knows about the packet.
+  mutating func meta(_ key: nft_meta_keys) {
+    expression("meta") {
+      $0.put(NFTA_META_KEY, number: key.rawValue)
+      $0.put(NFTA_META_DREG, number: NFT_REG_1.rawValue)
+    }
+  }
+
+  /// Register 1 = a field.
+  mutating func payload(_ field: PacketField) {
+    expression("payload") {
+      $0.put(NFTA_PAYLOAD_DREG, number: NFT_REG_1.rawValue)
+      $0.put(NFTA_PAYLOAD_BASE, number: field.base.rawValue)
+      $0.put(NFTA_PAYLOAD_OFFSET, number: field.place.offset)
+      $0.put(NFTA_PAYLOAD_LEN, number: field.place.length)
+    }
+  }
+
+  /// Register 1 = the kind of the destination address (`RTN_*`) by this host's own routes.
+  mutating func destinationKind() {
+    expression("fib") {
+      $0.put(NFTA_FIB_FLAGS, number: NFTA_FIB_F_DADDR.rawValue)
+      $0.put(NFTA_FIB_RESULT, number: NFT_FIB_RESULT_ADDRTYPE.rawValue)
+      $0.put(NFTA_FIB_DREG, number: NFT_REG_1.rawValue)
+    }
+  }
+
+  /// Register 1 from this host's byte order to that of the network, 4 bytes.
+  mutating func toNetworkOrder() {
+    expression("byteorder") {
+      $0.put(NFTA_BYTEORDER_SREG, number: NFT_REG_1.rawValue)
+      $0.put(NFTA_BYTEORDER_DREG, number: NFT_REG_1.rawValue)
+      $0.put(NFTA_BYTEORDER_OP, number: NFT_BYTEORDER_HTON.rawValue)
+      $0.put(NFTA_BYTEORDER_LEN, number: 4)
+      $0.put(NFTA_BYTEORDER_SIZE, number: 4)
+    }
+  }
+
+  /// Register 1 &= `bits`, one byte.
+  mutating func mask(_ bits: UInt8) {
+    expression("bitwise") {
+      $0.put(NFTA_BITWISE_SREG, number: NFT_REG_1.rawValue)
+      $0.put(NFTA_BITWISE_DREG, number: NFT_REG_1.rawValue)
+      $0.put(NFTA_BITWISE_LEN, number: 1)
+      $0.nest(NFTA_BITWISE_MASK) { $0.put(Int(NFTA_DATA_VALUE.rawValue), bits) }
+      $0.nest(NFTA_BITWISE_XOR) { $0.put(Int(NFTA_DATA_VALUE.rawValue), UInt8(0)) }
+    }
+  }
+
+  /// Goes on where register 1, one byte, compares so with `value`.
+  mutating func compare(_ comparison: nft_cmp_ops, _ value: UInt8) {
+    compare(comparison) { $0.put(Int(NFTA_DATA_VALUE.rawValue), value) }
+  }
+
+  /// Goes on where register 1, four bytes as they are in memory, compares so with `value`.
+  mutating func compare(_ comparison: nft_cmp_ops, _ value: UInt32) {
+    compare(comparison) { $0.put(Int(NFTA_DATA_VALUE.rawValue), value) }
+  }
+
+  private mutating func compare(
+    _ comparison: nft_cmp_ops, _ value: (inout NetlinkRequest) -> Void
+  ) {
+    expression("cmp") {
+      $0.put(NFTA_CMP_SREG, number: NFT_REG_1.rawValue)
+      $0.put(NFTA_CMP_OP, number: comparison.rawValue)
+      $0.nest(NFTA_CMP_DATA, value)
+    }
+  }
+
+  /// Goes on where register 1 is in a set.
+  mutating func lookup(_ set: PortSetName) {
+    expression("lookup") {
+      $0.put(NFTA_LOOKUP_SREG, number: NFT_REG_1.rawValue)
+      $0.put(NFTA_LOOKUP_SET, text: set.rawValue)
+      $0.put(NFTA_LOOKUP_SET_ID, number: set.id)
+    }
+  }
+
+  /// Keeps connection tracking away from the packet.
+  mutating func notrack() {
+    nest(NFTA_LIST_ELEM) { $0.put(NFTA_EXPR_NAME, text: "notrack") }
+  }
+
+  /// Ends the rule, and the chain, with `NF_ACCEPT` or `NF_DROP`.
+  mutating func verdict(_ code: Int32) {
+    expression("immediate") {
+      $0.put(NFTA_IMMEDIATE_DREG, number: NFT_REG_VERDICT.rawValue)
+      $0.nest(NFTA_IMMEDIATE_DATA) {
+        $0.nest(NFTA_DATA_VERDICT) { $0.put(NFTA_VERDICT_CODE, number: UInt32(code)) }
+      }
+    }
+  }
+
+  private mutating func expression(_ name: String, _ body: (inout NetlinkRequest) -> Void) {
+    nest(NFTA_LIST_ELEM) {
+      $0.put(NFTA_EXPR_NAME, text: name)
+      $0.nest(NFTA_EXPR_DATA, body)
+    }
+  }
+}
+
+extension NetlinkRequest {
+  /// Adds a number in network byte order, as nf_tables has them all.
+  mutating func put(_ type: some RawRepresentable<UInt32>, number: UInt32) {
+    put(Int(type.rawValue), number.bigEndian)
+  }
+
+  /// Adds a string with a zero byte behind it.
+  mutating func put(_ type: some RawRepresentable<UInt32>, text: String) {
+    put(Int(type.rawValue), text)
+  }
+
+  /// Adds an attribute that holds those that `body` adds.
+  mutating func nest(
+    _ type: some RawRepresentable<UInt32>, _ body: (inout NetlinkRequest) -> Void
+  ) {
+    nest(Int(type.rawValue), body)
+  }
+}

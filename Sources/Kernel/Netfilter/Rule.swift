@@ -1,0 +1,163 @@
+// The rules, as values that become both messages to the kernel and nft(8)'s text: one place says
+// what is dropped.
+//
+//   wire -> tap (ours is received here) -> prerouting: drop what is ours -> conntrack -> ...
+//   a program's segment ------> output: untracked, accepted -> ...
+//   the kernel's own RST -----> output: dropped where it is in the name of ours
+
+import CLinux
+import CMnl
+import Glibc
+public import Wire
+
+extension Ruleset {
+  /// Whose segments are ours. All of them are IPv4 and TCP, and what arrives counts only where it
+  /// is for one of this host's own addresses: what is only forwarded, masqueraded or not, passes.
+  public enum Role: Hashable, Sendable {
+    /// Those of any client with one of our ports.
+    case server(ports: PortSet)
+    /// Those of the server and one of its ports with a port of our own that was added.
+    case client(server: IPv4Address, ports: PortSet)
+  }
+}
+
+/// A set of ports in our table.
+enum PortSetName: String {
+  /// The server's ports, as ranges.
+  case ports
+  /// The client's own ports, one for each channel.
+  case own
+
+  /// Its number in the transaction that makes it.
+  var id: UInt32 { self == .ports ? 1 : 2 }
+}
+
+/// A part of a rule.
+enum RuleTerm {
+  case isIPv4
+  case address(PacketField, IPv4Address)
+  /// Stands in front of the first TCP field; nft(8) adds it by itself.
+  case isTCP
+  case port(PacketField, in: PortSetName)
+  case isForThisHost
+  /// A program sent it: the kernel's own segments have no owner.
+  case hasOwner
+  case isReset
+  case notrack
+  case accept
+  case drop
+}
+
+/// A chain of our table with its rules.
+struct RuleChain {
+  let name: String
+  /// `NF_INET_*`
+  let hook: UInt32
+  let rules: [[RuleTerm]]
+}
+
+extension Ruleset.Role {
+  /// The server's ports.
+  var ports: PortSet {
+    switch self {
+    case .server(let ports), .client(_, let ports): ports
+    }
+  }
+
+  /// The sets that the rules name.
+  var sets: [PortSetName] {
+    switch self {
+    case .server: [.ports]
+    case .client: [.ports, .own]
+    }
+  }
+
+  /// All rules. The dear look-up in the routes comes last.
+  var chains: [RuleChain] {
+    [
+      RuleChain(
+        name: "prerouting", hook: UInt32(NF_INET_PRE_ROUTING.rawValue),
+        rules: [received + [.isForThisHost, .drop]]),
+      RuleChain(
+        name: "output", hook: UInt32(NF_INET_LOCAL_OUT.rawValue),
+        rules: [sent + [.hasOwner, .notrack, .accept], sent + [.isReset, .drop]]),
+    ]
+  }
+
+  private var received: [RuleTerm] {
+    switch self {
+    case .server: [.isIPv4, .isTCP, .port(.destinationPort, in: .ports)]
+    case .client(let server, _):
+      [
+        .isIPv4, .address(.sourceAddress, server), .isTCP, .port(.sourcePort, in: .ports),
+        .port(.destinationPort, in: .own),
+      ]
+    }
+  }
+
+  private var sent: [RuleTerm] {
+    switch self {
+    case .server: [.isIPv4, .isTCP, .port(.sourcePort, in: .ports)]
+    case .client(let server, _):
+      [
+        .isIPv4, .address(.destinationAddress, server), .isTCP,
+        .port(.destinationPort, in: .ports), .port(.sourcePort, in: .own),
+      ]
+    }
+  }
+}
+
+extension RuleTerm {
+  /// Adds the term's expressions to the rule at hand.
+  func emit(into request: inout NetlinkRequest) {
+    switch self {
+    case .isIPv4:
+      request.meta(NFT_META_NFPROTO)
+      request.compare(NFT_CMP_EQ, UInt8(NFPROTO_IPV4))
+    case .address(let field, let address):
+      request.payload(field)
+      request.compare(NFT_CMP_EQ, address.rawValue.bigEndian)
+    case .isTCP:
+      request.meta(NFT_META_L4PROTO)
+      request.compare(NFT_CMP_EQ, UInt8(IPPROTO_TCP))
+    case .port(let field, let set):
+      request.payload(field)
+      request.lookup(set)
+    case .isForThisHost:
+      request.destinationKind()
+      request.compare(NFT_CMP_EQ, UInt32(RTN_LOCAL))
+    case .hasOwner:
+      // The load alone ends the rule where there is no owner (`nft_meta_get_eval_skugid`); the
+      // range, of all users that there can be, is what nft(8) can say and list.
+      request.meta(NFT_META_SKUID)
+      request.toNetworkOrder()
+      request.compare(NFT_CMP_GTE, UInt32(0))
+      request.compare(NFT_CMP_LTE, (UInt32.max - 1).bigEndian)
+    case .isReset:
+      request.payload(.tcpFlags)
+      request.mask(0x04)
+      request.compare(NFT_CMP_NEQ, UInt8(0))
+    case .notrack: request.notrack()
+    case .accept: request.verdict(NF_ACCEPT)
+    case .drop: request.verdict(NF_DROP)
+    }
+  }
+
+  /// The term in nft(8)'s words, nil where nft adds it by itself.
+  var text: String? {
+    switch self {
+    case .isIPv4: "meta nfproto ipv4"
+    case .address(.sourceAddress, let address): "ip saddr \(address)"
+    case .address(_, let address): "ip daddr \(address)"
+    case .isTCP: nil
+    case .port(.sourcePort, let set): "tcp sport @\(set.rawValue)"
+    case .port(_, let set): "tcp dport @\(set.rawValue)"
+    case .isForThisHost: "fib daddr type local"
+    case .hasOwner: "meta skuid 0-4294967294"
+    case .isReset: "tcp flags rst"
+    case .notrack: "notrack"
+    case .accept: "accept"
+    case .drop: "drop"
+    }
+  }
+}

@@ -1,0 +1,113 @@
+// The ruleset as text: what to load where rsock may not change the firewall itself.
+
+import Glibc
+package import Wire
+
+/// Our ruleset in the words of nft(8) and iptables(8).
+public enum RulesetText {
+  /// A file for `nft -f` that makes the table `rsock`, or makes it again.
+  public static func nft(_ role: Ruleset.Role) -> String {
+    nft(role, table: "rsock", own: localPorts())
+  }
+
+  /// Commands for a shell as root. They append, so they are for one time after each boot; with -D
+  /// in place of -A they remove what they made.
+  public static func iptables(_ role: Ruleset.Role) -> String {
+    iptables(role, own: localPorts())
+  }
+
+  /// As `nft(_:)`, for a table of this name and a client with these ports of its own.
+  package static func nft(_ role: Ruleset.Role, table: String, own: PortSet) -> String {
+    var lines = comment(role)
+    lines += ["table inet \(table) {}", "delete table inet \(table)", "table inet \(table) {"]
+    for set in role.sets {
+      let ports = set == .ports ? role.ports : own
+      let elements = ports.description.split(separator: ",").joined(separator: ", ")
+      lines += ["  set \(set.rawValue) {", "    type inet_service", "    flags interval"]
+      lines += ["    elements = { \(elements) }", "  }"]
+    }
+    for chain in role.chains {
+      lines += ["  chain \(chain.name) {"]
+      lines += ["    type filter hook \(chain.name) priority raw; policy accept;"]
+      lines += chain.rules.map { "    " + $0.compactMap(\.text).joined(separator: " ") }
+      lines += ["  }"]
+    }
+    return (lines + ["}", ""]).joined(separator: "\n")
+  }
+
+  /// As `iptables(_:)`, for a client with these ports of its own.
+  package static func iptables(_ role: Ruleset.Role, own: PortSet) -> String {
+    var lines = comment(role)
+    for (received, sent) in matches(role, own) {
+      let prerouting = "iptables -t raw -A PREROUTING -p tcp \(received)"
+      let output = "iptables -t raw -A OUTPUT -p tcp \(sent)"
+      lines += ["\(prerouting) -m addrtype --dst-type LOCAL -j DROP"]
+      lines += ["\(output) -m owner --uid-owner 0-4294967294 -j CT --notrack"]
+      // Matches what has no owner at all, the kernel's own segments (xt_owner.c).
+      lines += ["\(output) -m owner ! --uid-owner 0-4294967294 --tcp-flags RST RST -j DROP"]
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  private static func matches(
+    _ role: Ruleset.Role, _ own: PortSet
+  ) -> [(received: String, sent: String)] {
+    switch role {
+    case .server(let ports):
+      return lists(ports).map { ("-m multiport --dports \($0)", "-m multiport --sports \($0)") }
+    case .client(let server, let ports):
+      return lists(ports).flatMap { ports in
+        lists(own).map { own in
+          (
+            "-s \(server) -m multiport --sports \(ports) -m multiport --dports \(own)",
+            "-d \(server) -m multiport --dports \(ports) -m multiport --sports \(own)"
+          )
+        }
+      }
+    }
+  }
+
+  /// The ports as lists of at most 15 numbers each (`XT_MULTI_PORTS`).
+  private static func lists(_ ports: PortSet) -> [String] {
+    var lists: [String] = []
+    var room = 0
+    for range in ports.ranges {
+      let isOne = range.count == 1
+      let text = isOne ? "\(range.lowerBound)" : "\(range.lowerBound):\(range.upperBound)"
+      let size = isOne ? 1 : 2
+      if size > room {
+        lists.append(text)
+        room = 15 - size
+      } else {
+        lists[lists.count - 1] += "," + text
+        room -= size
+      }
+    }
+    return lists
+  }
+
+  private static func comment(_ role: Ruleset.Role) -> [String] {
+    switch role {
+    case .server: ["# Keeps the kernel's TCP away from the tunnel's segments."]
+    case .client:
+      [
+        "# Keeps the kernel's TCP away from the tunnel's segments. A client's own ports are not",
+        "# known in advance: these are net.ipv4.ip_local_port_range. So other connections of this",
+        "# host to the server's ports do not work while these rules are loaded.",
+      ]
+    }
+  }
+
+  /// Where the kernel takes ports for outgoing connections from (ip(7)); its default where that
+  /// cannot be read.
+  private static func localPorts() -> PortSet {
+    let path = "/proc/sys/net/ipv4/ip_local_port_range"
+    let file = Descriptor(owning: unsafe open(path, O_RDONLY | O_CLOEXEC))
+    var text = [UInt8](repeating: 0, count: 32)
+    let count = unsafe read(file.rawValue, &text, text.count)
+    let numbers = text.prefix(max(count, 0)).split { $0 < 0x30 || $0 > 0x39 }
+      .compactMap { UInt16(String(decoding: $0, as: UTF8.self)) }
+    guard numbers.count == 2, numbers[0] <= numbers[1] else { return PortSet([32_768...60_999]) }
+    return PortSet([numbers[0]...numbers[1]])
+  }
+}

@@ -1,0 +1,129 @@
+// Socket options and socket addresses, as the sockets of this module use them.
+
+import CLinux
+import Glibc
+import Wire
+
+/// Opens a non-blocking socket that a started program does not inherit.
+func openSocket(
+  _ name: String, domain: Int32, type: __socket_type, protocol number: Int32 = 0,
+  remedy: @autoclosure () -> String? = nil
+) throws(SystemError) -> Descriptor {
+  let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+  return Descriptor(
+    owning: try check("open \(name) socket", remedy: remedy()) {
+      socket(domain, Int32(type.rawValue) | flags, number)
+    })
+}
+
+/// Sets an option whose value is a number.
+func setOption(
+  _ name: String, of socket: borrowing Descriptor, level: Int32, option: Int32, to value: Int32
+) throws(SystemError) {
+  let descriptor = socket.rawValue
+  var value = value
+  try check("set \(name)") {
+    unsafe setsockopt(
+      descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+  }
+}
+
+/// A socket buffer that the kernel made smaller than asked for.
+public struct BufferLimit: Hashable, Sendable {
+  /// The size asked for, in bytes.
+  public let requested: Int
+  /// The size there is, in bytes.
+  public let granted: Int
+  /// The sysctl that bounds it: `net.core.rmem_max` or `net.core.wmem_max`.
+  public let sysctl: String
+}
+
+extension BufferLimit: CustomStringConvertible {
+  /// What is bounded, and the command that lifts it.
+  public var description: String {
+    "a socket buffer of \(granted) bytes instead of \(requested): "
+      + "sudo sysctl -w \(sysctl)=\(requested), or give the binary CAP_NET_ADMIN"
+  }
+}
+
+/// Which of a socket's two buffers.
+enum SocketBuffer {
+  case receive
+  case send
+}
+
+/// Makes a buffer of a socket `size` bytes large: past the sysctl's bound with CAP_NET_ADMIN, else
+/// up to it (socket(7)). Gives the bound where it counted.
+func enlarge(
+  _ buffer: SocketBuffer, of socket: borrowing Descriptor, to size: Int32
+) throws(SystemError) -> BufferLimit? {
+  let (name, force, plain, sysctl) =
+    switch buffer {
+    case .receive: ("SO_RCVBUF", SO_RCVBUFFORCE, SO_RCVBUF, "net.core.rmem_max")
+    case .send: ("SO_SNDBUF", SO_SNDBUFFORCE, SO_SNDBUF, "net.core.wmem_max")
+    }
+  do {
+    try setOption(name + "FORCE", of: socket, level: SOL_SOCKET, option: force, to: size)
+    return nil
+  } catch let error where error.code == EPERM {
+    try setOption(name, of: socket, level: SOL_SOCKET, option: plain, to: size)
+  }
+  let descriptor = socket.rawValue
+  var doubled: Int32 = 0
+  var length = socklen_t(MemoryLayout<Int32>.size)
+  try check("read \(name)") {
+    unsafe getsockopt(descriptor, SOL_SOCKET, plain, &doubled, &length)
+  }
+  // The kernel doubles the number for its own overhead, and tells the doubled one.
+  let granted = Int(doubled) / 2
+  guard granted < size else { return nil }
+  return BufferLimit(requested: Int(size), granted: granted, sysctl: sysctl)
+}
+
+extension Endpoint {
+  /// As the socket calls want it.
+  var socketAddress: sockaddr_in {
+    sockaddr_in(
+      sin_family: sa_family_t(AF_INET), sin_port: port.bigEndian,
+      sin_addr: in_addr(s_addr: address.rawValue.bigEndian), sin_zero: (0, 0, 0, 0, 0, 0, 0, 0))
+  }
+
+  /// As the socket calls give it.
+  init(_ socketAddress: sockaddr_in) {
+    self.init(
+      IPv4Address(rawValue: UInt32(bigEndian: socketAddress.sin_addr.s_addr)),
+      UInt16(bigEndian: socketAddress.sin_port))
+  }
+
+  /// The endpoint that a socket is bound to.
+  init(boundTo socket: borrowing Descriptor) throws(SystemError) {
+    let descriptor = socket.rawValue
+    var address = Endpoint(.any, 0).socketAddress
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    try check("read a socket's address") { unsafe rs_getsockname(descriptor, &address, &length) }
+    self.init(address)
+  }
+
+  /// Binds a socket here; `transport` is "TCP" or "UDP".
+  func bind(_ socket: borrowing Descriptor, transport: String) throws(SystemError) {
+    let descriptor = socket.rawValue
+    var address = socketAddress
+    let result = unsafe rs_bind(descriptor, &address, socklen_t(MemoryLayout<sockaddr_in>.size))
+    if result == -1 { throw bindError(errno, transport: transport) }
+  }
+
+  /// What a failed bind or listen on this endpoint means, and what to do.
+  func bindError(_ code: Int32, transport: String) -> SystemError {
+    let remedy: String? =
+      switch code {
+      case EADDRINUSE:
+        "Choose another port, or end the program that holds this one: "
+          + "sudo ss -\(transport == "TCP" ? "t" : "u")lnp sport = :\(port) names it"
+      case EADDRNOTAVAIL: "This host has no address \(address): see ip address"
+      case EACCES: Capabilities.missingRemedy(for: .netBindService)
+      default: nil
+      }
+    return SystemError(
+      call: "bind \(transport) port \(port) of \(address)", code: code, remedy: remedy)
+  }
+}

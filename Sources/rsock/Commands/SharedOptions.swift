@@ -1,0 +1,106 @@
+// The options that server, client and rules share. Each is kept as text: what it means is judged
+// with the file's settings, in one place and with our own sentences.
+
+import ArgumentParser
+import Driver
+
+/// The options that both roles have.
+struct SharedOptions: ParsableArguments {
+  @Option(
+    name: [.customShort("p", allowingJoined: true), .long],
+    help: ArgumentHelp(
+      "The server's ports, for example 80,443,10001-10005. (default: 10001-10010)",
+      valueName: "ports"))
+  var ports: String?
+
+  @Option(
+    name: [.customShort("d", allowingJoined: true), .long],
+    help: ArgumentHelp(
+      "Use this network device only. (default: what the route says)", valueName: "device"))
+  var dev: String?
+
+  @Option(
+    name: .customLong("lcapIp"),
+    help: ArgumentHelp(
+      "Use this local IPv4 address. (default: what the route says)", valueName: "address"))
+  var lcapIp: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Carriers, separated by commas; this version has tcp. (default: tcp)", valueName: "carriers"))
+  var type: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Forget an app's endpoint after so much silence, 10-6000. (default: 600)",
+      valueName: "seconds"))
+  var duration: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Keep an idle channel alive at least this often, 1-3600. (default: adaptive)",
+      valueName: "seconds"))
+  var keepalive: String?
+
+  @Option(
+    help: ArgumentHelp("Accepted, but does not protect yet.", valueName: "key"))
+  var hash: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "auto: an nftables table of our own, where that is allowed; off: none; print: show it and end. (default: auto)",
+      valueName: "auto|off|print"))
+  var firewall: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "auto: the fastest way; raw: by raw IP sockets, so that local OUTPUT rules apply. (default: auto)",
+      valueName: "auto|raw"))
+  var tx: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "How datagrams are spread over the channels; this version has random. (default: random)",
+      valueName: "schedule"))
+  var schedule: String?
+
+  @Option(
+    help: ArgumentHelp("1: go to the background once started. (default: 0)", valueName: "0|1"))
+  var daemon: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Log to this file. (default: standard error; with --daemon=1 syslog)", valueName: "path"))
+  var log: String?
+
+  @Flag(name: .shortAndLong, help: "Log all that may help to find a fault.")
+  var verbose = false
+
+  @Option(
+    name: .customShort("f", allowingJoined: true),
+    help: ArgumentHelp(
+      "Read options from this JSON file; those given here win.", valueName: "path"))
+  var file: String?
+
+  @Option(
+    name: .customLong("cap_timeout"),
+    help: ArgumentHelp("Accepted for the original's sake and ignored.", valueName: "ms"))
+  var capTimeout: String?
+
+  @Option(
+    name: .customLong("unPath"),
+    help: ArgumentHelp("Accepted for the original's sake and ignored.", valueName: "path"))
+  var unPath: String?
+
+  /// Everything that was said: these options and those of the command itself over the file.
+  func settings(_ own: [SettingName: String?]) throws(StartError) -> Settings {
+    let shared: [SettingName: String?] = [
+      .ports: ports, .dev: dev, .lcapIp: lcapIp, .type: type, .duration: duration,
+      .keepalive: keepalive, .hash: hash, .firewall: firewall, .tx: tx, .schedule: schedule,
+      .daemon: daemon, .log: log, .verbose: verbose ? "1" : nil, .capTimeout: capTimeout,
+      .unPath: unPath,
+    ]
+    let options = shared.merging(own) { _, own in own }.compactMapValues { $0 }
+    return try Settings(options: options, file: file)
+  }
+}

@@ -1,0 +1,69 @@
+// The program: which command, and how its end is told.
+
+import ArgumentParser
+import Driver
+import Glibc
+
+/// `rsock`.
+@main
+struct RSock: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "rsock",
+    abstract: "Carry an app's UDP datagrams through connections that look like TCP.",
+    discussion: """
+      On the server, for an app (such as a kcptun server) at UDP port 9999:
+        rsock server -t 127.0.0.1:9999
+      On the client, for an app (such as a kcptun client) that sends to port 30000:
+        rsock client --taddr=SERVER -l 127.0.0.1:30000
+
+      rsock needs no root, but three capabilities, given once:
+        sudo setcap cap_net_raw,cap_net_admin,cap_net_bind_service=p /path/to/rsock
+      """,
+    version: "rsock 0.1.0",
+    subcommands: [ServerCommand.self, ClientCommand.self, RulesCommand.self])
+
+  static func main() {
+    reserveStandardDescriptors()
+    Glibc.exit(run(Array(CommandLine.arguments.dropFirst())))
+  }
+
+  /// Runs the command that the arguments name and gives the exit code.
+  private static func run(_ arguments: [String]) -> Int32 {
+    do {
+      var command = try parseAsRoot(arguments)
+      try command.run()
+      return EXIT_SUCCESS
+    } catch let error as StartError {
+      error.print()
+      return error.exitCode
+    } catch {
+      return end(error, arguments)
+    }
+  }
+
+  /// Tells what the parser threw: help and version on standard output, else one sentence.
+  private static func end(_ error: any Error, _ arguments: [String]) -> Int32 {
+    let code = exitCode(for: error).rawValue
+    if code == EXIT_SUCCESS {
+      print(fullMessage(for: error))
+    } else if !(error is ExitCode) {
+      usageError(message(for: error), arguments).print()
+    }
+    return code
+  }
+
+  /// The parser's complaint as one sentence with a remedy.
+  private static func usageError(_ complaint: String, _ arguments: [String]) -> StartError {
+    let commands = configuration.subcommands.compactMap { $0.configuration.commandName }
+    guard let first = arguments.first, commands.contains(first) else {
+      return StartError(
+        .usage,
+        "\"\(arguments.first ?? "")\" is no command: use \(commands.joined(separator: " or ")), "
+          + "for example: rsock server -t 127.0.0.1:9999")
+    }
+    let line = complaint.split(separator: "\n").joined(separator: " ")
+    let sentence = line.prefix(1).lowercased() + line.dropFirst()
+    let stop = sentence.last.map { ".?".contains($0) } ?? true
+    return StartError(.usage, "\(sentence)\(stop ? "" : ".") See: rsock \(first) --help")
+  }
+}

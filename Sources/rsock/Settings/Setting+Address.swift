@@ -1,0 +1,99 @@
+// Addresses as users write them, with a sentence for each way in which they can be wrong.
+
+import Driver
+import Wire
+
+extension Setting {
+  /// The address of this host or another one; not the wildcard, multicast or broadcast.
+  func hostAddress() throws(StartError) -> IPv4Address {
+    let address = try address(in: text[...])
+    guard address.isHost else { throw error("is not the address of a host.") }
+    return address
+  }
+
+  /// A server's address as a client names it, and whether there was a port behind it.
+  func serverAddress() throws(StartError) -> (IPv4Address, hasPort: Bool) {
+    let (host, port) = try split()
+    if let port, self.port(port) == nil { throw badPort(port) }
+    let address = try address(in: host)
+    guard address.isHost else { throw error("is not the address of a host.") }
+    return (address, port != nil)
+  }
+
+  /// An address and a port to send to.
+  func target() throws(StartError) -> Endpoint {
+    let endpoint = try endpoint()
+    guard endpoint.address.isHost else {
+      throw error("is not the address of a host: for the app on this one use \(example(sample)).")
+    }
+    return endpoint
+  }
+
+  /// An address and a port to listen at; the address may be the wildcard.
+  func listener() throws(StartError) -> Endpoint {
+    let endpoint = try endpoint()
+    guard endpoint.address.isHost || endpoint.address == .any else {
+      throw error("is not an address to listen at: for apps on this host use \(example(sample)).")
+    }
+    return endpoint
+  }
+
+  private var sample: String { name == .ludp ? "127.0.0.1:30000" : "127.0.0.1:9999" }
+
+  private func endpoint() throws(StartError) -> Endpoint {
+    let (host, port) = try split()
+    let address = try address(in: host)
+    guard let port else { throw error("has no port: write, for example, \(example(sample)).") }
+    guard let number = self.port(port) else { throw badPort(port) }
+    return Endpoint(address, number)
+  }
+
+  private func split() throws(StartError) -> (host: Substring, port: Substring?) {
+    guard let colon = text.lastIndex(of: ":") else { return (text[...], nil) }
+    guard text.firstIndex(of: ":") == colon, !text.hasPrefix("[") else {
+      throw error("is an IPv6 address, which this version does not carry: give an IPv4 address.")
+    }
+    return (text[..<colon], text[text.index(after: colon)...])
+  }
+
+  private func port(_ digits: Substring) -> UInt16? {
+    let isNumber = !digits.isEmpty && digits.utf8.allSatisfy { (0x30...0x39).contains($0) }
+    return isNumber ? UInt16(digits).flatMap { $0 == 0 ? nil : $0 } : nil
+  }
+
+  private func badPort(_ port: Substring) -> StartError {
+    error("has \"\(port)\" for a port: use 1-65535, for example \(example(sample)).")
+  }
+
+  private func address(in host: Substring) throws(StartError) -> IPv4Address {
+    if let address = IPv4Address(host) { return address }
+    if host.isEmpty { throw error("has no address: write, for example, \(example(sample)).") }
+    guard name != .lcapIp, host.looksLikeName else {
+      throw error("is not an IPv4 address: write it like 192.0.2.1, without leading zeros.")
+    }
+    throw error(
+      "is a name, and this version takes addresses only: find one with: getent ahostsv4 \(host)")
+  }
+}
+
+extension IPv4Address {
+  /// Whether this may be the address of one host: not 0/8, multicast, reserved or broadcast.
+  fileprivate var isHost: Bool { (0x0100_0000..<0xe000_0000).contains(rawValue) }
+}
+
+extension Substring {
+  /// Whether this could be a host's name (RFC 1123): its last label is not a number. Only such a
+  /// text is put into a command for the user to copy.
+  fileprivate var looksLikeName: Bool {
+    let labels = split(separator: ".")
+    let isName = utf8.allSatisfy {
+      switch $0 {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"):
+        true
+      default: false
+      }
+    }
+    return isName && labels.last?.allSatisfy(\.isNumber) == false && first != "-"
+  }
+}

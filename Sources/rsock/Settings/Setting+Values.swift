@@ -1,0 +1,101 @@
+// From what the user wrote to values that cannot be wrong, or one sentence that says what is.
+
+import Driver
+import Wire
+
+extension Setting {
+  /// A number in `range`, of `unit`; `sample` is one for the message.
+  func number(
+    _ range: ClosedRange<Int>, unit: String, sample: String
+  ) throws(StartError) -> Int {
+    guard let number = Int(text), range.contains(number) else {
+      throw error(
+        "is no number of \(unit) from \(range.lowerBound) to \(range.upperBound): "
+          + "for example \(example(sample)).")
+    }
+    return number
+  }
+
+  /// 0 or 1.
+  func flag() throws(StartError) -> Bool {
+    switch text {
+    case "0", "false": return false
+    case "1", "true": return true
+    default: throw error("is neither 0 nor 1: use \(example("1")) or \(example("0")).")
+    }
+  }
+
+  /// One of the words of `Word`.
+  func word<Word: RawRepresentable & CaseIterable>() throws(StartError) -> Word
+  where Word.RawValue == String {
+    guard let word = Word(rawValue: text) else {
+      let words = Word.allCases.map(\.rawValue)
+      throw error("is unknown: use \(words.joined(separator: " or ")).")
+    }
+    return word
+  }
+
+  /// The path of a file.
+  func path() throws(StartError) -> String {
+    if text.isEmpty { throw error("is no path: for example \(example("/var/log/rsock.log")).") }
+    return text
+  }
+
+  /// The name of a network device.
+  func deviceName() throws(StartError) -> String {
+    // dev_valid_name() of the kernel: 1 to IFNAMSIZ-1 bytes.
+    let isValid =
+      (1...15).contains(text.utf8.count) && text != "." && text != ".."
+      && !text.contains { $0 == "/" || $0 == ":" || $0.isWhitespace }
+    guard isValid else {
+      throw error("cannot be a network device: see their names with: ip link")
+    }
+    return text
+  }
+
+  /// Ports, at most `limit` of them.
+  func ports(atMost limit: Int) throws(StartError) -> PortSet {
+    let ports: PortSet
+    do { ports = try PortSet(parsing: text) } catch { throw self.error(rest(for: error)) }
+    guard ports.count <= limit else {
+      throw error("has \(ports.count) ports: this version serves at most \(limit).")
+    }
+    return ports
+  }
+
+  private func rest(for error: PortSet.ParseError) -> String {
+    let remedy = "use 1-65535, for example \(example("10001-10010"))."
+    switch error {
+    case .empty: return "names no port: \(remedy)"
+    case .notAPort(let part), .outOfRange(let part):
+      if part.isEmpty { return "has a comma without a port: \(remedy)" }
+      return part == text
+        ? "is not a port: \(remedy)" : "has \"\(part)\", which is not a port: \(remedy)"
+    case .reversed(let part):
+      let turned = part.split(separator: "-").reversed().joined(separator: "-")
+      return "ends before it starts: write \(example(turned))."
+    }
+  }
+
+  /// The schedule; in this version there is one.
+  func schedule() throws(StartError) {
+    switch text {
+    case "random": return
+    case "adaptive", "sticky", "redundant":
+      throw error("is not in this version: use \(example("random")).")
+    default: throw error("is unknown: use \(example("random")).")
+    }
+  }
+
+  /// The carriers; in this version there is one.
+  func carriers() throws(StartError) {
+    for word in text.split(separator: ",", omittingEmptySubsequences: false) {
+      switch word.filter({ $0 != " " }) {
+      case "tcp": continue
+      case "udp", "icmp", "all":
+        throw error("is not in this version: use \(example("tcp")).")
+      default: throw error("is unknown: use \(example("tcp")).")
+      }
+    }
+  }
+}

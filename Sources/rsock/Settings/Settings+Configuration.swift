@@ -1,0 +1,108 @@
+// From all that the user said to the configuration of a server or a client.
+
+package import Driver
+import Wire
+
+extension Settings {
+  /// A server's configuration.
+  package mutating func server() throws(StartError) -> ServerConfiguration {
+    let tunnel = try tunnel(atMostPorts: Self.mostServerPorts)
+    guard let target = try self[.taddr]?.target() else {
+      throw StartError(
+        .usage,
+        "--taddr is missing: name the app that gets the datagrams, for example -t 127.0.0.1:9999."
+      )
+    }
+    ignore(.ludp, "only a client listens for apps")
+    ignore(.maxChannels, "the client opens the channels")
+    noteKey("no key: anyone who can reach the ports can use this server")
+    return ServerConfiguration(tunnel: tunnel, target: target)
+  }
+
+  /// A client's configuration.
+  package mutating func client() throws(StartError) -> ClientConfiguration {
+    let tunnel = try tunnel(atMostPorts: Self.mostPorts)
+    let server = try serverAddress()
+    guard let listen = try self[.ludp]?.listener() else {
+      throw StartError(
+        .usage, "--ludp is missing: say where the app sends to, for example -l 127.0.0.1:30000.")
+    }
+    let channels = try self[.maxChannels]?.number(1...64, unit: "channels", sample: "16") ?? 16
+    noteKey("no key: what the tunnel carries can be read and forged on the way")
+    return ClientConfiguration(
+      tunnel: tunnel, server: server, listen: listen, maxChannels: channels)
+  }
+
+  /// What rules for a server need.
+  package mutating func serverRules() throws(StartError) -> RulesRole {
+    .server(ports: try tunnel(atMostPorts: Self.mostServerPorts).ports)
+  }
+
+  /// What rules for a client need.
+  package mutating func clientRules() throws(StartError) -> RulesRole {
+    .client(server: try serverAddress(), ports: try tunnel(atMostPorts: Self.mostPorts).ports)
+  }
+
+  /// How to run: the same for both roles. To be asked last: it has the notes of all the others.
+  package func process() throws(StartError) -> ProcessConfiguration {
+    ProcessConfiguration(
+      daemon: try self[.daemon]?.flag() ?? false,
+      verbose: try self[.verbose]?.flag() ?? false,
+      log: try self[.log]?.path(),
+      notes: notes)
+  }
+
+  /// Whether `--firewall=print` was said.
+  package var printsRules: Bool { self[.firewall]?.text == "print" }
+
+  /// Each of a server's ports is held by a socket of its own.
+  private static let mostServerPorts = 1024
+  private static let mostPorts = 65535
+
+  private mutating func serverAddress() throws(StartError) -> IPv4Address {
+    guard let taddr = self[.taddr] else {
+      throw StartError(
+        .usage, "--taddr is missing: name the server, for example --taddr=192.0.2.1.")
+    }
+    let (server, hasPort) = try taddr.serverAddress()
+    if hasPort { notes.append("\(taddr.place): the port is ignored: --ports says the server's") }
+    return server
+  }
+
+  private mutating func tunnel(atMostPorts limit: Int) throws(StartError) -> TunnelConfiguration {
+    var tunnel = TunnelConfiguration(
+      ports: try self[.ports]?.ports(atMost: limit) ?? PortSet([10001...10010]))
+    tunnel.localAddress = try self[.lcapIp]?.hostAddress()
+    tunnel.device = try self[.dev]?.deviceName()
+    if let duration = self[.duration] {
+      tunnel.idleTimeout = .seconds(try duration.number(10...6000, unit: "seconds", sample: "600"))
+    }
+    tunnel.keepalive = try self[.keepalive].map { keepalive throws(StartError) in
+      .seconds(try keepalive.number(1...3600, unit: "seconds", sample: "25"))
+    }
+    try self[.type]?.carriers()
+    try self[.schedule]?.schedule()
+    if let firewall = self[.firewall] { tunnel.firewall = try firewall.firewallMode() }
+    if let transmit = self[.tx] { tunnel.transmit = try transmit.word() }
+    ignore(.capTimeout, "rsock does not use libpcap")
+    ignore(.unPath, "the original did not use it either")
+    return tunnel
+  }
+
+  private mutating func noteKey(_ warning: String) {
+    // "hello135" is the original's default: it says as much as nothing.
+    let hasKey = self[.hash].map { $0.text != "hello135" } ?? false
+    notes.append(hasKey ? "--hash does not protect yet; \(warning)" : warning)
+  }
+}
+
+extension Setting {
+  /// The mode; `print` runs nothing, so any mode will do.
+  fileprivate func firewallMode() throws(StartError) -> FirewallMode {
+    if text == "print" { return .auto }
+    guard let mode = FirewallMode(rawValue: text) else {
+      throw error("is unknown: use auto, off or print.")
+    }
+    return mode
+  }
+}

@@ -1,0 +1,194 @@
+// The tunnel's filters: against a plain reading of what they should accept, by the interpreter
+// and by the kernel.
+
+import CLinux
+import Glibc
+import Kernel
+import Testing
+import Wire
+
+@Suite struct TunnelFilterTests {
+  private static let server = IPv4Address(rawValue: 0xC000_0201)
+  private static let own = [IPv4Address(rawValue: 0x0A00_0001), IPv4Address(rawValue: 0x7F00_0001)]
+  private static let ports = PortSet([80...80, 443...443, 1000...1010, 60_000...65_535])
+
+  /// What the filters are to accept.
+  private func isOurs(_ packet: Packet, from server: IPv4Address?) -> Bool {
+    let port = server == nil ? packet.destinationPort : packet.sourcePort
+    return packet.type == UInt32(PACKET_HOST) && packet.proto == 6 && packet.fragment & 0x3FFF == 0
+      && Self.own.contains(packet.destination) && (server == nil || packet.source == server)
+      && Self.ports.contains(port)
+  }
+
+  @Test(arguments: [true, false])
+  func randomPacketsAreJudgedByTheirFields(isServer: Bool) throws {
+    var random = SplitMix(state: isServer ? 1 : 2)
+    let filter =
+      try isServer
+      ? TunnelFilter.server(ports: Self.ports, addresses: Self.own)
+      : TunnelFilter.client(server: Self.server, ports: Self.ports, addresses: Self.own)
+    var accepted = 0
+    for _ in 0..<20_000 {
+      let packet = Packet(
+        own: Self.own, server: Self.server, ports: [80, 443, 1005, 61_000, 81, 999, 1011, 5],
+        &random)
+      let ours = isOurs(packet, from: isServer ? nil : Self.server)
+      accepted += ours ? 1 : 0
+      let result = interpret(filter.instructions, packet.filtered)
+      #expect(result == .accepted(ours ? .max : 0), "\(packet)")
+    }
+    #expect(accepted > 1000 && accepted < 15_000)
+  }
+
+  @Test func aCutPacketIsRejectedWithoutItsPorts() throws {
+    let filter = try TunnelFilter.server(ports: Self.ports, addresses: Self.own)
+    var random = SplitMix(state: 3)
+    for linkLength in [0, 14] {
+      for options in 0...10 {
+        var packet = Packet(own: Self.own, server: Self.server, ports: [443], &random)
+        packet.makeOurs(options: options, linkLength: linkLength)
+        let whole = packet.filtered
+        // The destination port ends 4 bytes behind the IPv4 header.
+        let needed = linkLength + 20 + 4 * options + 4
+        for length in 0...whole.bytes.count {
+          var cut = whole
+          cut.bytes = Array(whole.bytes[..<length])
+          cut.linear = length
+          let result = interpret(filter.instructions, cut)
+          #expect(result == .accepted(length >= needed ? .max : 0))
+        }
+      }
+    }
+  }
+
+  /// On Ethernet the headers may be outside of the linear part: iwlwifi leaves them there.
+  @Test func ethernetHeadersOutsideTheLinearPartAreRead() throws {
+    let filter = try TunnelFilter.server(ports: Self.ports, addresses: Self.own)
+    var random = SplitMix(state: 4)
+    var packet = Packet(own: Self.own, server: Self.server, ports: [443], &random)
+    packet.makeOurs(options: 0, linkLength: 14)
+    var filtered = packet.filtered
+    filtered.linear = 14
+    #expect(interpret(filter.instructions, filtered) == .accepted(.max))
+  }
+
+  @Test func noAddressAcceptsNothing() throws {
+    let filter = try TunnelFilter.server(ports: Self.ports, addresses: [])
+    var random = SplitMix(state: 5)
+    var packet = Packet(own: Self.own, server: Self.server, ports: [443], &random)
+    packet.makeOurs(options: 0, linkLength: 14)
+    #expect(interpret(filter.instructions, packet.filtered) == .accepted(0))
+  }
+
+  @Test func manyAddressesAndRangesFit() throws {
+    let addresses = (0..<UInt32(600)).map { IPv4Address(rawValue: 0x0A00_0000 + 2 * $0) }
+    let ports = PortSet((0..<UInt16(500)).map { (1000 + 10 * $0)...(1004 + 10 * $0) })
+    let filter = try TunnelFilter.server(ports: ports, addresses: addresses)
+    var random = SplitMix(state: 6)
+    for _ in 0..<2000 {
+      var packet = Packet(own: addresses, server: Self.server, ports: [1], &random)
+      packet.makeOurs(options: 2, linkLength: 14)
+      packet.destination = IPv4Address(
+        rawValue: .random(in: 0x0A00_0000...0x0A00_0500, using: &random))
+      packet.destinationPort = .random(in: 900...6100, using: &random)
+      let ours = addresses.contains(packet.destination) && ports.contains(packet.destinationPort)
+      #expect(interpret(filter.instructions, packet.filtered) == .accepted(ours ? .max : 0))
+    }
+    #expect(throws: SystemError.self) {
+      try TunnelFilter.server(
+        ports: PortSet((0..<UInt16(2000)).map { (10 * $0)...(10 * $0 + 1) }), addresses: addresses)
+    }
+  }
+
+  /// Every packet that another program sends over the loopback is judged by the kernel as by the
+  /// interpreter, options and fragments included.
+  @Test func theKernelAgreesOnTheLoopback() throws {
+    let lab = try Lab("filter")
+    let own = [IPv4Address(rawValue: 0x7F00_0001)]
+    let filter = try TunnelFilter.server(ports: Self.ports, addresses: own)
+    let (tap, raw) = try lab.inside { (tapSocket(), rawSocket()) }
+    defer {
+      close(tap)
+      close(raw)
+    }
+    try filter.attach(to: tap)
+    var random = SplitMix(state: 7)
+    var expected = 0
+    for number in 0..<400 {
+      var packet = Packet(own: own, server: Self.server, ports: [80, 443, 1005, 81, 999], &random)
+      packet.source = IPv4Address(rawValue: 0x7F00_0002)
+      if number % 3 == 0 { packet.makeOurs(options: number % 5, linkLength: 14) }
+      packet.destination = number % 7 == 0 ? IPv4Address(rawValue: 0x7F00_0009) : own[0]
+      packet.type = UInt32(PACKET_HOST)
+      packet.linkLength = 14
+      try send(Array(packet.filtered.bytes[14...]), to: packet.destination, over: raw)
+      let ours = own.contains(packet.destination) && isOursOnTheServer(packet)
+      let result = interpret(filter.instructions, packet.filtered)
+      #expect(result == .accepted(ours ? .max : 0))
+      expected += ours ? 1 : 0
+    }
+    #expect(expected > 40 && expected < 350)
+    #expect(packets(on: tap) == expected)
+  }
+
+  private func isOursOnTheServer(_ packet: Packet) -> Bool {
+    packet.proto == 6 && packet.fragment & 0x3FFF == 0
+      && Self.ports.contains(packet.destinationPort)
+  }
+}
+
+/// A packet by its fields.
+private struct Packet {
+  var source: IPv4Address
+  var destination: IPv4Address
+  var sourcePort: UInt16
+  var destinationPort: UInt16
+  var proto: UInt8
+  var fragment: UInt16
+  var options: Int
+  var linkLength: Int
+  var type: UInt32
+
+  /// A random one that is ours more often than chance would have it.
+  init(own: [IPv4Address], server: IPv4Address, ports: [UInt16], _ random: inout SplitMix) {
+    source = Int.random(in: 0..<4, using: &random) > 0 ? server : IPv4Address(rawValue: 1)
+    destination =
+      Int.random(in: 0..<4, using: &random) > 0
+      ? own.randomElement(using: &random)! : IPv4Address(rawValue: 0x0A00_0002)
+    sourcePort = ports.randomElement(using: &random)!
+    destinationPort = ports.randomElement(using: &random)!
+    proto = [6, 6, 6, 17].randomElement(using: &random)!
+    fragment = [0, 0x4000, 0x4000, 0x4000, 0x2000, 0x0001].randomElement(using: &random)!
+    options = Int.random(in: 0...10, using: &random)
+    linkLength = [0, 14].randomElement(using: &random)!
+    type = [0, 0, 0, 0, 1, 2, 3, 4].randomElement(using: &random)!
+  }
+
+  mutating func makeOurs(options: Int, linkLength: Int) {
+    proto = 6
+    fragment = 0x4000
+    type = UInt32(PACKET_HOST)
+    destination = IPv4Address(rawValue: 0x0A00_0001)
+    destinationPort = 443
+    self.options = options
+    self.linkLength = linkLength
+  }
+
+  /// The packet with zeros as link header, no-operation options, and 20 bytes of TCP.
+  var filtered: FilteredPacket {
+    let length = UInt16(20 + 4 * options + 20)
+    var bytes = [UInt8](repeating: 0, count: linkLength)
+    bytes +=
+      [0x45 + UInt8(options), 0] + big(length) + [0, 1] + big(fragment) + [64, proto, 0, 0]
+    bytes += big(source.rawValue) + big(destination.rawValue)
+    bytes += [UInt8](repeating: 1, count: 4 * options)
+    bytes += big(sourcePort) + big(destinationPort) + [UInt8](repeating: 0, count: 16)
+    return FilteredPacket(
+      bytes: bytes, networkOffset: linkLength, linear: bytes.count, packetType: type,
+      hardwareType: UInt32(linkLength == 14 ? ARPHRD_ETHER : ARPHRD_NONE))
+  }
+
+  private func big<Number: FixedWidthInteger>(_ number: Number) -> [UInt8] {
+    (0..<Number.bitWidth / 8).reversed().map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }
+  }
+}

@@ -1,0 +1,97 @@
+// Threads. A test blocks (in poll, recvmmsg, nanosleep), so it must not sit on the two threads of
+// the concurrency pool: each gets threads of its own.
+
+import Glibc
+import Synchronization
+
+/// A function that runs on a thread of its own, and its result.
+public final class Background<Result: Sendable>: Sendable {
+  private let result = Mutex<Result?>(nil)
+  private let thread: Mutex<pthread_t?>
+
+  /// Starts the thread.
+  public init(_ body: @escaping @Sendable () -> Result) {
+    thread = Mutex(nil)
+    let handle = startThread { [self] in
+      let value = body()
+      result.withLock { $0 = value }
+    }
+    thread.withLock { $0 = handle }
+  }
+
+  /// Waits for the end. To be called once.
+  public func join() -> Result {
+    let handle = thread.withLock { $0.take() }
+    guard let handle else { preconditionFailure("joined twice") }
+    pthread_join(handle, nil)
+    return result.withLock { $0! }
+  }
+}
+
+/// Runs each job of a task on a thread of its own.
+private final class ThreadPerJob: TaskExecutor {
+  func enqueue(_ job: consuming ExecutorJob) {
+    let job = UnownedJob(job)
+    let executor = unsafe asUnownedTaskExecutor()
+    startDetachedThread { unsafe job.runSynchronously(on: executor) }
+  }
+}
+
+/// Runs a body that blocks, as part of the calling task, on a thread of its own.
+public func blocking<Result: Sendable>(
+  _ body: @escaping @Sendable () throws -> Result
+) async throws -> Result {
+  try await withTaskExecutorPreference(ThreadPerJob()) { try body() }
+}
+
+private final class Job {
+  let body: () -> Void
+  init(_ body: @escaping () -> Void) { self.body = body }
+}
+
+/// Runs a function on a thread that nobody waits for.
+func startDetachedThread(_ body: @escaping () -> Void) {
+  pthread_detach(startThread(body))
+}
+
+private func startThread(_ body: @escaping () -> Void) -> pthread_t {
+  let job = unsafe Unmanaged.passRetained(Job(body)).toOpaque()
+  var handle = pthread_t()
+  let error = unsafe pthread_create(
+    &handle, nil,
+    { argument in
+      unsafe Unmanaged<Job>.fromOpaque(argument!).takeRetainedValue().body()
+      return nil
+    }, job)
+  precondition(error == 0, "pthread_create")
+  return handle
+}
+
+/// A value that threads share.
+public final class Shared<Value: Sendable>: Sendable {
+  private let value: Mutex<Value>
+
+  /// Shares a value.
+  public init(_ value: Value) { self.value = Mutex(value) }
+
+  /// The value now.
+  public var current: Value { value.withLock { $0 } }
+
+  /// Reads or changes the value while nobody else does.
+  @discardableResult
+  public func update<Result: Sendable>(_ body: (inout Value) throws -> Result) rethrows -> Result {
+    try value.withLock { value in try body(&value) }
+  }
+}
+
+/// Something that one thread says and others hear.
+public final class Signal: Sendable {
+  private let flag = Atomic(false)
+
+  /// A signal that is not raised.
+  public init() {}
+  /// Whether it was raised.
+  public var isRaised: Bool { flag.load(ordering: .acquiring) }
+  /// Raises it for good.
+  public func raise() { flag.store(true, ordering: .releasing) }
+}

@@ -1,0 +1,45 @@
+// A file descriptor that closes itself.
+
+import Glibc
+import Wire
+
+/// An open file or socket. Closed when released, so threads may share it.
+public final class OpenFile: Sendable {
+  /// The descriptor's number.
+  public let number: Int32
+
+  /// Takes over an open descriptor.
+  public init(_ number: Int32) { self.number = number }
+
+  deinit { close(number) }
+
+  /// Sets a socket option whose value is a number.
+  func set(_ level: Int32, _ option: Int32, to value: Int32) throws {
+    var value = value
+    try check(
+      unsafe setsockopt(number, level, option, &value, socklen_t(MemoryLayout<Int32>.size)),
+      "setsockopt \(level) \(option)")
+  }
+
+  /// How long a receive call waits before it gives up.
+  func setReceiveTimeout(_ duration: Duration) throws {
+    let microseconds = Int(duration.wholeNanoseconds / 1000)
+    var time = timeval(tv_sec: microseconds / 1_000_000, tv_usec: microseconds % 1_000_000)
+    try check(
+      unsafe setsockopt(
+        number, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size)),
+      "SO_RCVTIMEO")
+  }
+}
+
+/// Reads a whole file, of /proc too, as text.
+public func textOfFile(_ path: String) throws -> String {
+  let file = OpenFile(try check(unsafe open(path, O_RDONLY | O_CLOEXEC), "open \(path)"))
+  var bytes: [UInt8] = []
+  var chunk = [UInt8](repeating: 0, count: 65536)
+  while true {
+    let count = try check(unsafe read(file.number, &chunk, chunk.count), "read \(path)")
+    guard count > 0 else { return String(decoding: bytes, as: UTF8.self) }
+    bytes += chunk[..<count]
+  }
+}

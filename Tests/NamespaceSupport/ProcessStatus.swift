@@ -1,0 +1,56 @@
+// What /proc says of a process and of a namespace.
+
+extension ChildProcess {
+  /// Its resident memory in bytes (VmRSS of proc_pid_status(5)).
+  public func residentBytes() throws -> Int {
+    guard let text = try status()["VmRSS"]?.split(separator: " ").first,
+      let kibibytes = Int(text)
+    else { throw Failure("no VmRSS of \(command)") }
+    return kibibytes * 1024
+  }
+
+  /// The processor time that its threads have used, user and system (the first number of
+  /// /proc/PID/schedstat: nanoseconds, where proc_pid_stat(5) counts in hundredths of a second).
+  public func processorTime() throws -> Duration {
+    let tasks = try run("ls", "/proc/\(pid)/task").split(separator: "\n")
+    return try tasks.reduce(.zero) { sum, task in
+      let fields = try textOfFile("/proc/\(pid)/task/\(task)/schedstat").split(separator: " ")
+      guard let first = fields.first, let nanoseconds = Int64(first) else {
+        throw Failure("no schedstat of \(command)")
+      }
+      return sum + .nanoseconds(nanoseconds)
+    }
+  }
+
+  /// Its real user.
+  public func userID() throws -> Int {
+    guard let first = try status()["Uid"]?.split(separator: "\t").first, let user = Int(first)
+    else { throw Failure("no Uid of \(command)") }
+    return user
+  }
+
+  /// The lines of proc_pid_status(5), by name.
+  public func status() throws -> [String: String] {
+    var fields: [String: String] = [:]
+    for line in try textOfFile("/proc/\(pid)/status").split(separator: "\n") {
+      guard let colon = line.firstIndex(of: ":") else { continue }
+      fields[String(line[..<colon])] = String(
+        line[line.index(after: colon)...].drop { $0 == "\t" || $0 == " " })
+    }
+    return fields
+  }
+}
+
+extension Host {
+  /// How many datagrams the host's UDP sockets dropped because their buffers were full
+  /// (UdpRcvbufErrors of nstat(8)).
+  public func udpReceiveBufferErrors() throws -> Int {
+    let lines = try run("cat", "/proc/net/snmp").split(separator: "\n")
+      .filter { $0.hasPrefix("Udp:") }
+      .map { $0.split(separator: " ") }
+    guard lines.count == 2, let column = lines[0].firstIndex(of: "RcvbufErrors"),
+      let count = Int(lines[1][column])
+    else { throw Failure("no RcvbufErrors") }
+    return count
+  }
+}

@@ -1,0 +1,177 @@
+// The little networks of the tests. Each has namespaces of its own, so every test may use the same
+// addresses and ports, in parallel.
+//
+//   two hosts:     client 10.77.1.1 ───────────────────────────── 10.77.1.2 server
+//   routed hosts:  client 10.77.1.1 ── 10.77.1.2 router 10.77.2.1 ── 10.77.2.2 server
+
+public import Wire
+
+/// A host with one network interface, `eth0`.
+public struct Host: Sendable {
+  /// The name of a host's interface.
+  public static let interface = "eth0"
+  /// Where it lives.
+  public let namespace: Namespace
+  /// Its address on `eth0`.
+  public let address: IPv4Address
+  /// The link address of `eth0`.
+  public let linkAddress: [UInt8]
+  /// The link address of the other end of its wire.
+  public let neighbourLinkAddress: [UInt8]
+
+  /// Runs a command on the host, as root, to its end; returns its standard output.
+  @discardableResult
+  public func run(_ command: String...) throws -> String {
+    try NamespaceSupport.run(namespace.commandLine(command))
+  }
+
+  /// Starts a program on the host, as root.
+  public func start(_ command: String...) throws -> ChildProcess {
+    try ChildProcess(namespace.commandLine(command))
+  }
+
+  /// Cuts the wire, or mends it.
+  public func setLink(up isUp: Bool) throws {
+    try run("ip", "link", "set", Self.interface, isUp ? "up" : "down")
+  }
+}
+
+/// A router between two hosts that masquerades the client and trusts nobody: connection tracking
+/// is not liberal, and what it calls invalid is counted in prerouting and dropped.
+public struct Router: Sendable {
+  /// Its interfaces.
+  public static let inside = "inside"
+  /// Towards the server; its address is what the server sees of the client.
+  public static let outside = "outside"
+  /// The router as a host of programs, with its address towards the client.
+  public let host: Host
+  /// Where it lives.
+  public var namespace: Namespace { host.namespace }
+
+  /// How many packets its connection tracking called invalid.
+  public func invalidPackets() throws -> Int { try counter("invalid") }
+  /// How many RSTs it has forwarded or sent.
+  public func resets() throws -> Int { try counter("resets") }
+
+  private func counter(_ name: String) throws -> Int {
+    let text = try namespace.run("nft", "list", "counter", "inet", "strict", name)
+    let words = text.split { $0 == " " || $0 == "\n" || $0 == "\t" }
+    guard let index = words.firstIndex(of: "packets"), let count = Int(words[index + 1]) else {
+      throw Failure("no counter in: \(text)")
+    }
+    return count
+  }
+
+  /// The rules. Invalid replies to a masquerading router never reach its forward chain, so they
+  /// are counted right behind connection tracking (priority -200).
+  static let rules = """
+    table inet strict {
+      counter invalid { }
+      counter resets { }
+      chain prerouting { type filter hook prerouting priority -150;
+        ct state invalid counter name invalid drop
+      }
+      chain postrouting { type filter hook postrouting priority 0;
+        tcp flags & rst == rst counter name resets
+      }
+      chain translate { type nat hook postrouting priority 100;
+        oifname "outside" masquerade
+      }
+    }
+    """
+}
+
+/// Whether the network interfaces segment, merge and checksum for the kernel (ethtool -K).
+public enum Offloads: Sendable {
+  /// As veth has them by default.
+  case on
+  /// All off: every packet is on the wire as it is.
+  case off
+}
+
+/// Runs `body` with a client and a server on one wire, and takes both away.
+public func withTwoHosts<Result: Sendable>(
+  offloads: Offloads = .on,
+  _ body: @escaping @Sendable (_ client: Host, _ server: Host) throws -> Result
+) async throws -> Result {
+  try await blocking {
+    let client = try Namespace(role: "client")
+    defer { client.remove() }
+    let server = try Namespace(role: "server")
+    defer { server.remove() }
+    let wire = Cable(number: 1)
+    try wire.connect(client, Host.interface, to: server, Host.interface, offloads)
+    return try body(wire.host(client, side: 1), wire.host(server, side: 2))
+  }
+}
+
+/// Runs `body` with a client behind a masquerading router and a server, and takes them away.
+/// `offloads` is for the client's wire, `outerOffloads` for the server's.
+public func withRoutedHosts<Result: Sendable>(
+  offloads: Offloads = .on, outerOffloads: Offloads = .on,
+  _ body: @escaping @Sendable (_ client: Host, _ router: Router, _ server: Host) throws -> Result
+) async throws -> Result {
+  try await blocking {
+    let client = try Namespace(role: "client")
+    defer { client.remove() }
+    let router = try Namespace(role: "router")
+    defer { router.remove() }
+    let server = try Namespace(role: "server")
+    defer { server.remove() }
+    let inner = Cable(number: 1)
+    let outer = Cable(number: 2)
+    try inner.connect(client, Host.interface, to: router, Router.inside, offloads)
+    try outer.connect(router, Router.outside, to: server, Host.interface, outerOffloads)
+    try client.run("ip", "route", "add", "default", "via", "\(inner.address(2))")
+    try router.run("nft", Router.rules)
+    try router.run(
+      "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.netfilter.nf_conntrack_tcp_be_liberal=0")
+    return try body(
+      inner.host(client, side: 1),
+      Router(host: inner.host(router, side: 2)),
+      outer.host(server, side: 2))
+  }
+}
+
+/// A veth pair between two namespaces, with addresses 10.77.NUMBER.1 and .2.
+private struct Cable {
+  let number: UInt8
+
+  func address(_ side: UInt8) -> IPv4Address {
+    IPv4Address(rawValue: 0x0A4D_0000 | UInt32(number) << 8 | UInt32(side))
+  }
+
+  func linkAddress(_ side: UInt8) -> [UInt8] { [2, 0, 0, 0, number, side] }
+
+  func host(_ namespace: Namespace, side: UInt8) -> Host {
+    Host(
+      namespace: namespace, address: address(side), linkAddress: linkAddress(side),
+      neighbourLinkAddress: linkAddress(3 - side))
+  }
+
+  func connect(
+    _ one: Namespace, _ oneName: String, to other: Namespace, _ otherName: String,
+    _ offloads: Offloads
+  ) throws {
+    try run(
+      "ip", "link", "add", oneName, "netns", one.name, "address", text(linkAddress(1)), "type",
+      "veth", "peer", "name", otherName, "netns", other.name, "address", text(linkAddress(2)))
+    try configure(one, oneName, side: 1, offloads)
+    try configure(other, otherName, side: 2, offloads)
+  }
+
+  private func configure(
+    _ namespace: Namespace, _ name: String, side: UInt8, _ offloads: Offloads
+  ) throws {
+    try namespace.run("ip", "address", "add", "\(address(side))/24", "dev", name)
+    try namespace.run("ip", "link", "set", name, "up")
+    guard offloads == .off else { return }
+    try namespace.run(
+      "ethtool", "-K", name, "tx", "off", "rx", "off", "sg", "off", "tso", "off", "gso", "off",
+      "gro", "off")
+  }
+
+  private func text(_ linkAddress: [UInt8]) -> String {
+    linkAddress.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
+  }
+}

@@ -1,0 +1,54 @@
+// Configuration files as the original writes them.
+
+import NamespaceSupport
+import Testing
+import Wire
+
+extension NamespaceTests {
+  @Suite(.timeLimit(.minutes(1))) struct ConfigurationTests {
+    @Test func theOriginalsFilesWork() async throws {
+      try await withTwoHosts { client, server in
+        let serverFile = try writeFile(
+          """
+          {
+            "daemon": 0, "verbose": 0,
+            "param": {
+              "dev": "eth0", "lcapIp": "\(server.address)", "ports": "80,443, 10000-10005",
+              "taddr": "\(Tunnel.exit)", "duration": 600, "type": "tcp", "hash": "hello135",
+              "keepalive": 4, "cap_timeout": 10
+            }
+          }
+          """, name: "server.json")
+        let clientFile = try writeFile(
+          """
+          {
+            "daemon": 0, "verbose": 0,
+            "param": {
+              "dev": "eth0", "ludp": "\(Tunnel.entrance)", "ports": "80,443, 10000-10005",
+              "taddr": "\(server.address)", "duration": 600, "type": "tcp", "hash": "hello135",
+              "keepalive": 4, "cap_timeout": "10"
+            }
+          }
+          """, name: "client.json")
+        let programs = [
+          try server.startRsock(["server", "-f", serverFile]),
+          try client.startRsock(["client", "-f", clientFile]),
+        ]
+        let target = try UDPSocket(in: server.namespace, local: Tunnel.exit)
+        let app = try UDPSocket(in: client.namespace, remote: Tunnel.entrance)
+        _ = try Tunnel.join(app, target)
+        let listening = try server.run("ss", "-Hlnt")
+        for port in [80, 443, 10000, 10005] { #expect(listening.contains(":\(port) ")) }
+        for program in programs {
+          #expect(try program.terminate() == .exited(0), "\(program.errors)")
+        }
+      }
+    }
+  }
+}
+
+private func writeFile(_ text: String, name: String) throws -> String {
+  let path = try Installation.directory.get() + "/\(name)"
+  try run("sh", "-c", "printf %s \"$1\" > \"$2\"", "sh", text, path)
+  return path
+}

@@ -1,0 +1,56 @@
+// The program's nftables table and sockets: others cannot remove them, and nothing stays behind.
+
+import Glibc
+import NamespaceSupport
+import Testing
+import Wire
+
+extension NamespaceTests {
+  @Suite(.timeLimit(.minutes(1))) struct FirewallTests {
+    @Test func flushingTheRulesetChangesNothing() async throws {
+      try await withTwoHosts { client, server in
+        let tunnel = try Tunnel(from: client, to: server)
+        #expect(try server.run("nft", "list", "ruleset").contains("rsock-\(tunnel.server.pid)"))
+        let load = Load(size: 1000, rate: 2000, duration: .seconds(3))
+        let flusher = Background {
+          do {
+            for _ in 0..<5 {
+              try pause(.milliseconds(300))
+              try client.run("nft", "flush", "ruleset")
+              try server.run("nft", "flush", "ruleset")
+            }
+            return ""
+          } catch { return "\(error)" }
+        }
+        let (up, down) = try tunnel.exchange(up: load, down: load)
+        #expect(flusher.join() == "")
+        #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
+        #expect(try server.run("nft", "list", "ruleset").contains("rsock-\(tunnel.server.pid)"))
+        try tunnel.stop()
+      }
+    }
+
+    @Test(arguments: [SIGTERM, SIGINT, SIGUSR1, SIGKILL])
+    func nothingIsLeftBehind(signal: Int32) async throws {
+      try await withTwoHosts { client, server in
+        try end(Tunnel(from: client, to: server), by: signal)
+        for host in [client, server] {
+          #expect(try host.run("nft", "list", "ruleset") == "")
+          #expect(try host.run("ss", "-Hlnt") == "")
+        }
+        let start = now()
+        let second = try Tunnel(from: client, to: server)
+        #expect(now() - start < .seconds(2), "a new start works at once")
+        try second.stop()
+      }
+    }
+  }
+}
+
+private func end(_ tunnel: consuming Tunnel, by signal: Int32) throws {
+  for process in [tunnel.client, tunnel.server] {
+    process.signal(signal)
+    let status = try process.wait(atMost: .seconds(5))
+    #expect(status == (signal == SIGKILL ? .killed(SIGKILL) : .exited(0)), "\(process.errors)")
+  }
+}

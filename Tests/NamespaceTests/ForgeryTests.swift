@@ -1,0 +1,63 @@
+// RSTs and FINs that a stranger sends with exact sequence numbers.
+
+import NamespaceSupport
+import Testing
+import Wire
+
+extension NamespaceTests {
+  @Suite(.timeLimit(.minutes(2))) struct ForgeryTests {
+    @Test func forgedClosesLoseNothing() async throws {
+      let kinds: [CapturedSegment.Flags] = [.rst, [.rst, .ack], [.fin, .ack]]
+      try await together(
+        kinds.flatMap { flags -> [@Sendable () async throws -> Void] in
+          [
+            { try await withTwoHosts { try forge(flags, from: $0, to: $1) } },
+            {
+              try await withRoutedHosts { client, _, server in
+                try forge(flags, from: client, to: server)
+              }
+            },
+          ]
+        })
+    }
+  }
+}
+
+/// Forges the end of every channel, in both directions, in the middle of a steady load and before
+/// a silence that is longer than the 10 s for which a router remembers a closed connection.
+private func forge(
+  _ flags: CapturedSegment.Flags, from client: Host, to server: Host
+) throws {
+  let atClient = try Capture(in: client.namespace, LatestSegments())
+  let atServer = try Capture(in: server.namespace, LatestSegments())
+  let tunnel = try Tunnel(from: client, to: server)
+  try tunnel.target.connect(to: tunnel.flow)
+  let load = Load(size: 500, rate: 500, duration: .seconds(3))
+  let up = try Stream(load, from: tunnel.app, to: tunnel.target)
+  let down = try Stream(load, from: tunnel.target, to: tunnel.app)
+  try pause(.seconds(1))
+  var forged = 0
+  for (host, capture) in [(client, atClient), (server, atServer)] {
+    let injector = try Injector(from: host)
+    for (tuple, latest) in capture.current.latest where tuple.local.address == host.address {
+      var segment = latest
+      (segment.flags, segment.sequence, segment.payloadCount) = (flags, latest.end, 0)
+      try injector.send(Forgery.packet(segment))
+      forged += 1
+    }
+  }
+  #expect(forged >= 2, "a channel has two directions")
+  // In flight: what was sent within 20 ms.
+  for receipt in [try up.finish(), try down.finish()] {
+    #expect(receipt.received >= load.count - 10 && receipt.damaged == 0, "\(receipt)")
+  }
+  try pause(.seconds(15))
+  // The server's end speaks first: only a channel that the client has replaced can carry that.
+  let later = Load(size: 500, rate: 500, count: 500, seed: 2)
+  let answer = try Stream(later, from: tunnel.target, to: tunnel.app).finish()
+  #expect(answer.isComplete(later), "after a silence: \(answer)")
+  let question = try Stream(later, from: tunnel.app, to: tunnel.target).finish()
+  #expect(question.isComplete(later), "after a silence: \(question)")
+  _ = (try atClient.finish(), try atServer.finish())
+  try tunnel.stop()
+}

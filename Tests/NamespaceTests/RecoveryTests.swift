@@ -1,0 +1,113 @@
+// The client comes back by itself.
+
+import NamespaceSupport
+import Testing
+import Wire
+
+extension NamespaceTests {
+  @Suite(.timeLimit(.minutes(1))) struct RecoveryTests {
+    @Test func returnsWithinTwoSecondsOfTheServersRestart() async throws {
+      try await together([
+        { try await restartServer(after: .seconds(1)) },
+        { try await restartServer(after: .seconds(10)) },
+      ])
+    }
+
+    @Test func startsBeforeThereIsANetwork() async throws {
+      try await withTwoHosts { client, server in
+        try client.setLink(up: false)
+        let target = try UDPSocket(in: server.namespace, local: Tunnel.exit)
+        let serving = try server.startRsock(Tunnel.serverArguments())
+        let program = try client.startRsock(Tunnel.clientArguments(to: server))
+        try pause(.seconds(1))
+        #expect(program.isRunning, "\(program.errors)")
+        let app = try UDPSocket(in: client.namespace, remote: Tunnel.entrance)
+        try client.setLink(up: true)
+        _ = try Tunnel.join(app, target, within: .seconds(2))
+        #expect(try program.terminate() == .exited(0), "\(program.errors)")
+        #expect(try serving.terminate() == .exited(0), "\(serving.errors)")
+      }
+    }
+
+    @Test func returnsWithinASecondOfTheLink() async throws {
+      try await together([
+        { try await breakLink(atClient: true) },
+        { try await breakLink(atClient: false) },
+      ])
+    }
+  }
+}
+
+private func restartServer(after downTime: Duration) async throws {
+  try await withTwoHosts { client, server in
+    let tunnel = try Tunnel(from: client, to: server)
+    let chatter = Chatter(tunnel)
+    try pause(.milliseconds(500))
+    tunnel.server.killNow()
+    try pause(downTime)
+    let restart = now()
+    let successor = try server.startRsock(Tunnel.serverArguments())
+    let delay = try chatter.timeToReturn(after: restart)
+    #expect(delay < .seconds(2), "down for \(downTime), back after \(delay)")
+    try chatter.stop()
+    #expect(try tunnel.client.terminate() == .exited(0), "\(tunnel.client.errors)")
+    #expect(try successor.terminate() == .exited(0), "\(successor.errors)")
+  }
+}
+
+private func breakLink(atClient: Bool) async throws {
+  try await withTwoHosts { client, server in
+    let tunnel = try Tunnel(from: client, to: server)
+    let chatter = Chatter(tunnel)
+    try pause(.milliseconds(500))
+    let host = atClient ? client : server
+    try host.setLink(up: false)
+    try pause(.seconds(10))
+    try host.setLink(up: true)
+    let delay = try chatter.timeToReturn(after: now())
+    #expect(delay < .seconds(1), "cut at \(atClient ? "client" : "server"), back after \(delay)")
+    try chatter.stop()
+    try tunnel.stop()
+  }
+}
+
+/// An app that asks every 10 ms and one that answers, each on a thread of its own.
+private final class Chatter: Sendable {
+  private let isOver = Signal()
+  private let latestAnswer = Shared(Instant(nanoseconds: 0))
+  private let threads: [Background<Void>]
+
+  init(_ tunnel: Tunnel) {
+    let (isOver, latestAnswer) = (isOver, latestAnswer)
+    let (app, target) = (tunnel.app, tunnel.target)
+    threads = [
+      Background {
+        while !isOver.isRaised {
+          try? app.send([1])
+          if (try? app.receive(within: .milliseconds(10))) != nil {
+            latestAnswer.update { $0 = now() }
+          }
+        }
+      },
+      Background {
+        while !isOver.isRaised {
+          if let question = try? target.receive(within: .milliseconds(100)) {
+            try? target.send(question.bytes, to: question.from)
+          }
+        }
+      },
+    ]
+  }
+
+  /// How long after `moment` the first answer came. What was in flight then has come by
+  /// `moment` + 0, so a later answer is one that the tunnel carried both ways anew.
+  func timeToReturn(after moment: Instant) throws -> Duration {
+    try wait(for: "an answer", atMost: .seconds(20)) { latestAnswer.current > moment }
+    return latestAnswer.current - moment
+  }
+
+  func stop() throws {
+    isOver.raise()
+    for thread in threads { thread.join() }
+  }
+}

@@ -1,0 +1,56 @@
+// A masquerading router with strict connection tracking, and older kernels' idea of a window, find
+// nothing wrong with any segment.
+
+import NamespaceSupport
+import Testing
+import Wire
+
+extension NamespaceTests {
+  @Suite(.timeLimit(.minutes(2))) struct StrictNATTests {
+    @Test(arguments: [Offloads.on, .off])
+    func bothWays(offloads: Offloads) async throws {
+      let load = Load(size: 1400, rate: 20_000, duration: .seconds(10))
+      try await judge(up: load, down: load, offloads: offloads, paced: true)
+    }
+
+    @Test func twoHundredMegabytesUpOnly() async throws {
+      try await judge(up: Load(size: 1400, rate: 25_000, count: 150_000), down: nil)
+    }
+
+    @Test func twoHundredMegabytesDownOnly() async throws {
+      try await judge(up: nil, down: Load(size: 1400, rate: 25_000, count: 150_000))
+    }
+
+    @Test func acrossTheWrapOfTheSequenceNumber() async throws {
+      var options = Tunnel.Options()
+      options.ports = "10001"
+      options.client = ["--test-isn=4294900000"]
+      let load = Load(size: 1400, rate: 10_000, count: 20_000)
+      try await judge(up: load, down: load, options)
+    }
+  }
+}
+
+private func judge(
+  up: Load?, down: Load?, _ options: Tunnel.Options = Tunnel.Options(), offloads: Offloads = .on,
+  paced: Bool = false
+) async throws {
+  try await withRoutedHosts(offloads: offloads, outerOffloads: .off) { client, router, server in
+    let inside = try Capture(of: Router.inside, in: router.namespace, Judges())
+    let outside = try Capture(of: Router.outside, in: router.namespace, Judges())
+    let tunnel = try Tunnel(from: client, to: server, options)
+    let receipts = try tunnel.exchange(up: up, down: down)
+    if let up { #expect(receipts.up.isComplete(up), "client to server: \(receipts.up)") }
+    if let down { #expect(receipts.down.isComplete(down), "server to client: \(receipts.down)") }
+    for (place, judges) in [("inside", try inside.finish()), ("outside", try outside.finish())] {
+      #expect(judges.capture.isClean, "\(place): \(judges.capture)")
+      #expect(judges.window.invalid == 0, "\(place): \(judges.window)")
+      if paced {
+        #expect(judges.capture.acknowledgesSparingly, "\(place): \(judges.capture)")
+      }
+    }
+    try tunnel.stop()
+    #expect(try router.invalidPackets() == 0)
+    #expect(try router.resets() == 0)
+  }
+}

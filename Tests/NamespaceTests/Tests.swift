@@ -1,0 +1,30 @@
+// The tests of the program between namespaces. All hang under one serialised suite: many measure
+// loss, delay or load, and the machine has two cores. What mostly waits runs in parallel within
+// its test.
+
+import NamespaceSupport
+import Testing
+import Wire
+
+/// The program, as a user runs it, with real packets.
+@Suite(.serialized, .root) enum NamespaceTests {}
+
+/// Runs bodies that mostly wait, all at once.
+func together(_ bodies: [@Sendable () async throws -> Void]) async throws {
+  try await withThrowingTaskGroup(of: Void.self) { group in
+    for body in bodies { group.addTask { try await body() } }
+    try await group.waitForAll()
+  }
+}
+
+extension Receipt {
+  /// Whether all of `load` arrived, once and whole.
+  func isComplete(_ load: Load) -> Bool {
+    received == load.count && duplicated == 0 && damaged == 0
+  }
+}
+
+extension CaptureJudge {
+  /// Whether there is at most one pure acknowledgement to 100 data segments.
+  var acknowledgesSparingly: Bool { pureAcknowledgements * 100 <= dataSegments }
+}

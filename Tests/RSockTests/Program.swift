@@ -1,0 +1,128 @@
+// Runs the built program as a user would, in a network namespace of its own.
+
+import Glibc
+import Testing
+
+/// How a program ended, and what it printed.
+struct Outcome {
+  var status: Int32
+  var output: String
+  var errors: String
+}
+
+/// A directory that is removed with its files when this value ends.
+struct Scratch: ~Copyable {
+  let path: String
+
+  init() {
+    var template = Array("/tmp/rsk-c-XXXXXX".utf8CString)
+    path = unsafe String(cString: mkdtemp(&template)!)
+  }
+
+  deinit { _ = unsafe system("rm -rf \(path)") }
+
+  /// Writes a file and gives its path.
+  func file(_ name: String, _ text: String) -> String {
+    let file = unsafe fopen("\(path)/\(name)", "w")!
+    unsafe fputs(text, file)
+    unsafe fclose(file)
+    return "\(path)/\(name)"
+  }
+}
+
+/// The text of a file; empty where there is none.
+func contents(_ path: String) -> String {
+  guard let file = unsafe fopen(path, "r") else { return "" }
+  defer { unsafe fclose(file) }
+  var bytes = [UInt8](repeating: 0, count: 1 << 18)
+  let count = unsafe fread(&bytes, 1, bytes.count, file)
+  return String(decoding: bytes[..<count], as: UTF8.self)
+}
+
+/// A program that was started: its output goes to files in `scratch`.
+final class Running {
+  let pid: pid_t
+  private var hasEnded = false
+  private let outputPath: String
+  private let errorsPath: String
+
+  init(_ arguments: [String], environment: [String], in scratch: borrowing Scratch, _ name: String)
+  {
+    outputPath = "\(scratch.path)/\(name).out"
+    errorsPath = "\(scratch.path)/\(name).err"
+    pid = spawn(arguments, environment, output: outputPath, errors: errorsPath)
+  }
+
+  // A test that failed half-way leaves nothing running.
+  deinit { if !hasEnded { _ = end(SIGKILL) } }
+
+  var errors: String { contents(errorsPath) }
+
+  /// Waits until standard error has `text`, 5 s at most; says whether it came.
+  func waits(for text: String) -> Bool {
+    for _ in 0..<500 where !errors.contains(text) { usleep(10_000) }
+    return errors.contains(text)
+  }
+
+  /// Waits for the end, after a signal where one is given.
+  func end(_ signal: Int32? = nil) -> Outcome {
+    hasEnded = true
+    if let signal { kill(pid, signal) }
+    var status: Int32 = 0
+    _ = unsafe waitpid(pid, &status, 0)
+    // WIFEXITED, WEXITSTATUS, WTERMSIG of wait(2).
+    let code = status & 0x7f == 0 ? status >> 8 & 0xff : 128 + (status & 0x7f)
+    return Outcome(status: code, output: contents(outputPath), errors: contents(errorsPath))
+  }
+}
+
+private func spawn(
+  _ arguments: [String], _ environment: [String], output: String, errors: String
+) -> pid_t {
+  var actions = unsafe posix_spawn_file_actions_t()
+  unsafe posix_spawn_file_actions_init(&actions)
+  defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+  unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+  unsafe posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+  unsafe posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+  let words = unsafe arguments.map { unsafe strdup($0) } + [nil]
+  let variables = unsafe environment.map { unsafe strdup($0) } + [nil]
+  let texts = unsafe words + variables
+  defer { for index in unsafe texts.indices { unsafe free(texts[index]) } }
+  var pid: pid_t = 0
+  let code = unsafe posix_spawnp(&pid, arguments[0], &actions, nil, words, variables)
+  precondition(code == 0, "cannot run \(arguments[0]): \(code)")
+  return pid
+}
+
+/// The built program: it lies beside the tests.
+let program: String = {
+  var path = [CChar](repeating: 0, count: 4096)
+  let count = unsafe readlink("/proc/self/exe", &path, path.count)
+  let bytes = path[..<count].map { UInt8(bitPattern: $0) }
+  let own = String(decoding: bytes, as: UTF8.self)
+  return own.prefix(upTo: own.lastIndex(of: "/")!) + "/rsock"
+}()
+
+extension Scratch {
+  /// The environment of a run: nothing of the tester's but the path.
+  func environment(_ extra: [String] = []) -> [String] {
+    ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "COLUMNS=80", "RUNTIME_DIRECTORY=\(path)"] + extra
+  }
+
+  /// Runs rsock to its end; for runs that end by themselves before they touch the network.
+  func rsock(_ arguments: String...) -> Outcome { rsock(arguments) }
+
+  /// The same with a list of arguments.
+  func rsock(_ arguments: [String]) -> Outcome {
+    Running([program] + arguments, environment: environment(), in: self, "run").end()
+  }
+
+  /// Starts rsock in this directory and in a new network namespace.
+  func start(_ name: String, _ arguments: String...) -> Running {
+    let shell = "cd \"$RUNTIME_DIRECTORY\" && ip link set lo up && exec \"$0\" \"$@\""
+    return Running(
+      ["unshare", "--net", "sh", "-c", shell, program] + arguments, environment: environment(),
+      in: self, name)
+  }
+}

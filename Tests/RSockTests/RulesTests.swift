@@ -1,0 +1,52 @@
+// The rules for setting by hand: nft and iptables themselves take them, in a namespace.
+
+import Testing
+
+@Suite("Rules") struct RulesTests {
+  static let lines = [
+    ["server", "-p", "80,443,10001-10010"],
+    ["client", "--taddr=192.0.2.1", "-p", "443"],
+  ]
+
+  @Test("nft takes them, twice too", arguments: lines) func nft(_ line: [String]) {
+    let outcome = loaded(line, "nft -f rules && nft -f rules && nft list ruleset")
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(outcome.output.contains("table inet rsock {"))
+    #expect(outcome.output.contains("443"))
+  }
+
+  @Test("iptables takes those in the comments", arguments: lines)
+  func iptables(_ line: [String]) {
+    let outcome = loaded(
+      line, "sed -n 's/^# iptables/iptables/p' rules | sh -e && iptables -t raw -S")
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(outcome.output.contains("--dports 443") || outcome.output.contains("--dports 80,443"))
+  }
+
+  @Test("--firewall=print prints the same", arguments: lines) func print(_ line: [String]) {
+    let rules = Scratch().rsock(["rules"] + line)
+    let printed = Scratch().rsock(line + ["--firewall=print"])
+    #expect(rules.status == 0 && rules.output.contains("table inet rsock {"))
+    #expect(printed.status == 0 && printed.output == rules.output)
+  }
+
+  @Test("A pasted line of the client does, and a server's address is needed") func pasted() {
+    let pasted = Scratch().rsock("rules", "client", "-t", "192.0.2.1", "-l", "127.0.0.1:1", "-v")
+    #expect(pasted.status == 0 && pasted.output.contains("ip saddr 192.0.2.1"))
+    let missing = Scratch().rsock("rules", "client")
+    #expect(
+      missing.errors
+        == "rsock: --taddr is missing: name the server, for example --taddr=192.0.2.1.\n")
+    #expect(missing.status == 64)
+  }
+
+  /// Prints the rules for `line` to the file `rules` and runs a command, in a new namespace.
+  private func loaded(_ line: [String], _ command: String) -> Outcome {
+    let scratch = Scratch()
+    let script = "cd \"$RUNTIME_DIRECTORY\" && \"$0\" rules \"$@\" >rules && \(command)"
+    return Running(
+      ["unshare", "--net", "sh", "-c", script, program] + line,
+      environment: scratch.environment(), in: scratch, "rules"
+    ).end()
+  }
+}

@@ -1,0 +1,242 @@
+// Every wrong input gives one sentence on standard error, and an exit code.
+
+import Glibc
+import Testing
+
+@Suite("Wrong input") struct SentenceTests {
+  static let server = ["server", "-t", "127.0.0.1:9999"]
+  static let client = ["client", "--taddr=192.0.2.1", "-l", "127.0.0.1:30000"]
+
+  /// Arguments, and the sentence without the program's name.
+  static let sentences: [([String], String)] = [
+    (["-t", "127.0.0.1:9999"], noCommand("-t")),
+    (["sever"], noCommand("sever")),
+    (["server", "--port=1"], "unknown option '--port'. Did you mean '--ports'? \(serverHelp)"),
+    (["server", "-x"], "unknown option '-x'. \(serverHelp)"),
+    (["server", "again"], "unexpected argument 'again'. \(serverHelp)"),
+    (["server", "-t"], "missing value for '-t'. \(serverHelp)"),
+    (["server", "--daemon"], "missing value for '--daemon <0|1>'. \(serverHelp)"),
+    (["rules", "both"], "unexpected argument 'both'. See: rsock rules --help"),
+
+    (
+      ["server"],
+      "--taddr is missing: name the app that gets the datagrams, for example -t 127.0.0.1:9999."
+    ),
+    (
+      ["server", "-t", "127.0.0.1"],
+      "--taddr: \"127.0.0.1\" has no port: write, for example, --taddr=127.0.0.1:9999."
+    ),
+    (["server", "-t", "127.0.0.1:0"], badPort("127.0.0.1:0", "0")),
+    (["server", "-t", "127.0.0.1:70000"], badPort("127.0.0.1:70000", "70000")),
+    (["server", "-t", "127.0.0.1:"], badPort("127.0.0.1:", "")),
+    (
+      ["server", "-t", ":9999"],
+      "--taddr: \":9999\" has no address: write, for example, --taddr=127.0.0.1:9999."
+    ),
+    (
+      ["server", "-t", "[::1]:9999"],
+      "--taddr: \"[::1]:9999\" is an IPv6 address, which this version does not carry: give an IPv4 address."
+    ),
+    (
+      ["server", "-t", "app.example:9999"],
+      "--taddr: \"app.example:9999\" is a name, and this version takes addresses only: find one with: getent ahostsv4 app.example"
+    ),
+    (
+      ["server", "-t", "10.0.0.300:9999"],
+      "--taddr: \"10.0.0.300:9999\" is not an IPv4 address: write it like 192.0.2.1, without leading zeros."
+    ),
+    (
+      ["server", "-t", "a;b:9999"],
+      "--taddr: \"a;b:9999\" is not an IPv4 address: write it like 192.0.2.1, without leading zeros."
+    ),
+    (
+      ["server", "-t", "0.0.0.0:9999"],
+      "--taddr: \"0.0.0.0:9999\" is not the address of a host: for the app on this one use --taddr=127.0.0.1:9999."
+    ),
+    (
+      ["server", "-t", "\u{1b}[2J\n"],
+      "--taddr: \"\\u{1b}[2J\\n\" is not an IPv4 address: write it like 192.0.2.1, without leading zeros."
+    ),
+
+    (
+      ["client", "-l", "127.0.0.1:30000"],
+      "--taddr is missing: name the server, for example --taddr=192.0.2.1."
+    ),
+    (
+      ["client", "-t", "192.0.2.1"],
+      "--ludp is missing: say where the app sends to, for example -l 127.0.0.1:30000."
+    ),
+    (
+      ["client", "-t", "192.0.2.1", "-l", "127.0.0.1"],
+      "--ludp: \"127.0.0.1\" has no port: write, for example, --ludp=127.0.0.1:30000."
+    ),
+    (
+      ["client", "-t", "192.0.2.1", "-l", "127.0.0.1:0"],
+      "--ludp: \"127.0.0.1:0\" has \"0\" for a port: use 1-65535, for example --ludp=127.0.0.1:30000."
+    ),
+    (
+      ["client", "-t", "192.0.2.1", "-l", "224.0.0.1:9"],
+      "--ludp: \"224.0.0.1:9\" is not an address to listen at: for apps on this host use --ludp=127.0.0.1:30000."
+    ),
+    (
+      ["client", "-t", "2001:db8::1", "-l", "127.0.0.1:9"],
+      "--taddr: \"2001:db8::1\" is an IPv6 address, which this version does not carry: give an IPv4 address."
+    ),
+    (
+      ["client", "-t", "vpn.example", "-l", "127.0.0.1:9"],
+      "--taddr: \"vpn.example\" is a name, and this version takes addresses only: find one with: getent ahostsv4 vpn.example"
+    ),
+    (
+      ["client", "-t", "255.255.255.255", "-l", "127.0.0.1:9"],
+      "--taddr: \"255.255.255.255\" is not the address of a host."
+    ),
+    (
+      client + ["--max-channels=0"],
+      "--max-channels: \"0\" is no number of channels from 1 to 64: for example --max-channels=16."
+    ),
+    (
+      client + ["--max-channels=65"],
+      "--max-channels: \"65\" is no number of channels from 1 to 64: for example --max-channels=16."
+    ),
+
+    (server + ["-p", "70000"], "--ports: \"70000\" is not a port: \(portRemedy)"),
+    (server + ["-p", "0"], "--ports: \"0\" is not a port: \(portRemedy)"),
+    (
+      server + ["-p", "80,http"],
+      "--ports: \"80,http\" has \"http\", which is not a port: \(portRemedy)"
+    ),
+    (server + ["-p", "80,,443"], "--ports: \"80,,443\" has a comma without a port: \(portRemedy)"),
+    (server + ["-p", ""], "--ports: \"\" names no port: \(portRemedy)"),
+    (server + ["-p", "10-5"], "--ports: \"10-5\" ends before it starts: write --ports=5-10."),
+    (
+      server + ["-p", "20000-50000"],
+      "--ports: \"20000-50000\" has 30001 ports: this version serves at most 1024."
+    ),
+    (
+      server + ["--duration=9"],
+      "--duration: \"9\" is no number of seconds from 10 to 6000: for example --duration=600."
+    ),
+    (
+      server + ["--duration=6001"],
+      "--duration: \"6001\" is no number of seconds from 10 to 6000: for example --duration=600."
+    ),
+    (
+      server + ["--duration=10m"],
+      "--duration: \"10m\" is no number of seconds from 10 to 6000: for example --duration=600."
+    ),
+    (
+      server + ["--keepalive=0"],
+      "--keepalive: \"0\" is no number of seconds from 1 to 3600: for example --keepalive=25."
+    ),
+    (server + ["--type=udp"], "--type: \"udp\" is not in this version: use --type=tcp."),
+    (server + ["--type=all"], "--type: \"all\" is not in this version: use --type=tcp."),
+    (server + ["--type=tcp,icmp"], "--type: \"tcp,icmp\" is not in this version: use --type=tcp."),
+    (server + ["--type=sctp"], "--type: \"sctp\" is unknown: use --type=tcp."),
+    (server + ["--daemon=2"], "--daemon: \"2\" is neither 0 nor 1: use --daemon=1 or --daemon=0."),
+    (server + ["--tx=fast"], "--tx: \"fast\" is unknown: use auto or raw."),
+    (
+      server + ["--schedule=adaptive"],
+      "--schedule: \"adaptive\" is not in this version: use --schedule=random."
+    ),
+    (server + ["--schedule=best"], "--schedule: \"best\" is unknown: use --schedule=random."),
+    (server + ["--firewall=on"], "--firewall: \"on\" is unknown: use auto, off or print."),
+    (
+      server + ["--lcapIp=eth0"],
+      "--lcapIp: \"eth0\" is not an IPv4 address: write it like 192.0.2.1, without leading zeros."
+    ),
+    (
+      server + ["--dev=a-name-too-long-for-linux"],
+      "--dev: \"a-name-too-long-for-linux\" cannot be a network device: see their names with: ip link"
+    ),
+  ]
+
+  static let serverHelp = "See: rsock server --help"
+  static let portRemedy = "use 1-65535, for example --ports=10001-10010."
+  static func noCommand(_ word: String) -> String {
+    "\"\(word)\" is no command: use server or client or rules, for example: rsock server -t 127.0.0.1:9999"
+  }
+  static func badPort(_ text: String, _ port: String) -> String {
+    "--taddr: \"\(text)\" has \"\(port)\" for a port: use 1-65535, for example --taddr=127.0.0.1:9999."
+  }
+
+  @Test("of the command line", arguments: sentences)
+  func usage(_ arguments: [String], _ sentence: String) {
+    let outcome = Scratch().rsock(arguments)
+    #expect(outcome.errors == "rsock: \(sentence)\n")
+    #expect(outcome.status == 64)
+    #expect(outcome.output == "")
+  }
+
+  @Test("A log file that cannot be written") func unwritableLog() {
+    let outcome = Scratch().rsock(Self.server + ["--log=/nonexistent/log"])
+    #expect(
+      outcome.errors
+        == "rsock: --log: cannot write \"/nonexistent/log\": No such file or directory. "
+        + "Give the path of a file in a directory that you may write to.\n")
+    #expect(outcome.status == 1)
+  }
+
+  @Test("A configuration file that is not there") func noFile() {
+    let outcome = Scratch().rsock(Self.server + ["-f", "/nonexistent/json"])
+    #expect(
+      outcome.errors == "rsock: -f: cannot read \"/nonexistent/json\": No such file or directory. "
+        + "Give the path of a JSON file that you may read.\n")
+    #expect(outcome.status == 1)
+  }
+
+  @Test(
+    "What the user may not do is told with exit code 77",
+    arguments: [
+      "--log=/etc/rsock.log": "--log: cannot write \"/etc/rsock.log\"",
+      "-f/etc/shadow": "-f: cannot read \"/etc/shadow\"",
+    ])
+  func permission(_ option: String, _ start: String) {
+    let scratch = Scratch()
+    // A plain user may not see where the program was built.
+    let script = """
+      chmod 755 . && cp "$0" rsock
+      exec setpriv --reuid=65534 --regid=65534 --clear-groups ./rsock "$@"
+      """
+    let outcome = Running(
+      ["sh", "-c", "cd \"$RUNTIME_DIRECTORY\" && \(script)", program] + Self.server + [option],
+      environment: scratch.environment(), in: scratch, "nobody"
+    ).end()
+    #expect(outcome.errors.hasPrefix("rsock: \(start)"))
+    #expect(outcome.errors.contains(": Permission denied. Give the path of a "))
+    #expect(outcome.status == 77)
+  }
+
+  static let files: [(String, String)] = [
+    ("", "is no configuration: it is empty."),
+    ("{", "is not valid JSON: find the place with: jq . FILE"),
+    ("{\"param\": {\"ports\" \"80\"}}", "is not valid JSON: find the place with: jq . FILE"),
+    ("[]", "is no configuration: the outermost value must be an object: { … }."),
+    ("{\"param\": 1}", "is no configuration: \"param\" must be an object: { … }."),
+    (
+      "{\"param\": {\"ports\": [80]}}",
+      "is no configuration: \"ports\" must be a string or a number."
+    ),
+  ]
+
+  @Test("in a configuration file", arguments: files)
+  func file(_ text: String, _ sentence: String) {
+    let scratch = Scratch()
+    let path = scratch.file("rsock.json", text)
+    let outcome = scratch.rsock(Self.server + ["-f", path])
+    let expected = "rsock: -f: \(path) \(sentence)\n".split(separator: "FILE").joined(
+      separator: path)
+    #expect(outcome.errors == expected)
+    #expect(outcome.status == 64)
+  }
+
+  @Test("A value in a file is named with the file") func valueInFile() {
+    let scratch = Scratch()
+    let path = scratch.file("rsock.json", "{\"param\": {\"duration\": 5}}")
+    let outcome = scratch.rsock(Self.server + ["-f", path])
+    #expect(
+      outcome.errors
+        == "rsock: \"duration\" in \(path): \"5\" is no number of seconds from 10 to 6000: "
+        + "for example \"duration\": 600.\n")
+    #expect(outcome.status == 64)
+  }
+}
