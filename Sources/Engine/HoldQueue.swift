@@ -39,10 +39,10 @@ struct HoldQueue: Sendable {
 
   /// Forgets the datagrams that arrived before `moment`; gives how many.
   mutating func removeOlder(than moment: Instant) -> Int {
-    let count = entries.count
-    entries.removeAll { $0.arrival < moment }
-    if entries.isEmpty { bytes.removeAll() }
-    return count - entries.count
+    let expired = entries.prefix { $0.arrival < moment }.count
+    entries.removeFirst(expired)
+    if entries.isEmpty { removeAll() }
+    return expired
   }
 
   /// Forgets the first entry.

@@ -2,7 +2,10 @@
 
 /// Elements by small, stable indices.
 struct Slab<Element> {
-  private var elements: [Element?] = []
+  // Not one array of optionals: reading a field through an optional copies the whole element. What
+  // was removed stays in its place, out of reach, until the place is used again.
+  private var elements: [Element] = []
+  private var isUsed: [Bool] = []
   private var free: [Int] = []
   /// How many elements there are.
   private(set) var count = 0
@@ -12,31 +15,39 @@ struct Slab<Element> {
     count += 1
     if let index = free.popLast() {
       elements[index] = element
+      isUsed[index] = true
       return index
     }
     elements.append(element)
+    isUsed.append(true)
     return elements.count - 1
   }
 
   /// Takes the element at `index` out.
   mutating func remove(_ index: Int) {
-    precondition(elements[index] != nil)
-    elements[index] = nil
+    precondition(isUsed[index])
+    isUsed[index] = false
     free.append(index)
     count -= 1
   }
 
   /// Whether there is an element at `index`.
-  func contains(_ index: Int) -> Bool { elements.indices.contains(index) && elements[index] != nil }
+  func contains(_ index: Int) -> Bool { isUsed.indices.contains(index) && isUsed[index] }
 
   /// The indices of all elements.
   var indices: some Sequence<Int> {
-    elements.indices.lazy.filter { [elements] in elements[$0] != nil }
+    isUsed.indices.lazy.filter { [isUsed] in isUsed[$0] }
   }
 
   /// The element at `index`; traps where there is none.
   subscript(index: Int) -> Element {
-    @inline(__always) _read { yield elements[index]! }
-    @inline(__always) _modify { yield &elements[index]! }
+    @inline(__always) _read {
+      precondition(isUsed[index])
+      yield elements[index]
+    }
+    @inline(__always) _modify {
+      precondition(isUsed[index])
+      yield &elements[index]
+    }
   }
 }

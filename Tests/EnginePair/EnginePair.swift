@@ -1,8 +1,8 @@
 // Two connected engines with their batches, for measuring: what one sends, the other receives at
 // once, and nothing in between allocates.
 
-public import Engine
-public import Wire
+internal import Engine
+internal import Wire
 
 /// A client and a server that are connected by one channel.
 @safe public struct EnginePair: ~Copyable {
@@ -14,9 +14,9 @@ public import Wire
     case single
   }
 
-  public private(set) var client: Engine
-  public private(set) var server: Engine
-  public private(set) var now = Instant(nanoseconds: 1_000_000_000_000)
+  private var client: Engine
+  private var server: Engine
+  private var now = Instant(nanoseconds: 1_000_000_000_000)
   /// The datagrams that came out of the tunnel so far.
   public private(set) var delivered = 0
   private var apps = PacketBatch(capacity: 64, slotSize: 65_536)

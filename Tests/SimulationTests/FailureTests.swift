@@ -318,6 +318,88 @@ import Wire
     expectHonest(world, exchange)
   }
 
+  /// The NAT forgets all mappings: the server does not know the new four-tuples, and says so.
+  @Test func rebinding() {
+    let world = World()
+    world.hasTrackers = false
+    world.connect()
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(2), bothWays: true)
+    world.middlebox = Middlebox.rebinding(by: 20_000)
+    exchange.stream(for: .seconds(1), bothWays: true)
+    // The client is back after two round trips; the server believes in the old channels that the
+    // client has not named to it until it has not heard them for half a second.
+    #expect(exchange.lost < 60)
+    let (sent, delivered) = (exchange.sent, exchange.delivered)
+    exchange.stream(for: .seconds(10), bothWays: true)
+    world.run(for: .milliseconds(100))
+    expectHonest(world, exchange)
+    #expect(exchange.sent - sent <= exchange.delivered - delivered)
+    #expect(world.client.channels.count == 10)
+    // The flow kept its socket at the server.
+    #expect(Set(world.server.takeArrivals().map(\.flow)).count <= 1)
+    world.run(for: .seconds(800))
+    #expect(world.server.channels.count == world.client.channels.count)
+  }
+
+  /// A client that was killed starts again with the same address and ports.
+  @Test func clientRestart() {
+    let world = World()
+    world.hasTrackers = false
+    world.connect()
+    Exchange(world).stream(for: .seconds(1), bothWays: true)
+    world.killClient()
+    world.run(for: .milliseconds(100))
+    world.addClient(
+      Host(
+        EngineConfiguration(
+          role: .client(
+            server: World.serverAddress, ports: PortSet([10_001...10_010]), maxChannels: 16)),
+        address: IPv4Address(rawValue: 0x0A00_0001), secret: 4242, at: world.now))
+    world.connect()
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(1))
+    exchange.stream(for: .seconds(1), bothWays: true)
+    world.run(for: .seconds(1))
+    #expect(exchange.lost == 0)
+    #expect(world.client.channels.count == 10)
+    #expect(world.server.channels.count == 10)
+  }
+
+  /// Anything may happen, for an hour: the tables stay small and the pair recovers.
+  @Test(arguments: UInt64(1)...3) func chaos(_ seed: UInt64) {
+    let world = World(seed: seed)
+    world.hasTrackers = false
+    var random = SplitMix64(seed: seed)
+    let exchange = Exchange(world)
+    for _ in 0..<360 {
+      world.conditions.lossPerMille = Int.random(in: -300...300, using: &random)
+      world.conditions.duplicationPerMille = Int.random(in: -100...100, using: &random)
+      world.conditions.jitter = .milliseconds(Int.random(in: 0...200, using: &random))
+      world.conditions.latency = .milliseconds(Int.random(in: 0...600, using: &random))
+      world.conditions.isDown = Int.random(in: 0..<8, using: &random) == 0
+      if Int.random(in: 0..<20, using: &random) == 0 {
+        world.restartServer(secret: random.next())
+        exchange.forgetFlows()
+      }
+      if Int.random(in: 0..<10, using: &random) == 0 { world.client.networkChanged(at: world.now) }
+      world.client.hasRoute = Int.random(in: 0..<10, using: &random) != 0
+      exchange.stream(for: .seconds(10), every: .milliseconds(100), bothWays: true)
+      #expect(world.client.channels.count <= 64)
+      #expect(world.server.channels.count <= 64)
+    }
+    world.conditions = Conditions()
+    world.client.hasRoute = true
+    exchange.stream(for: .seconds(20), bothWays: true)
+    let (sent, delivered) = (exchange.sent, exchange.delivered)
+    exchange.stream(for: .seconds(5), bothWays: true)
+    world.run(for: .milliseconds(100))
+    exchange.settle()
+    #expect(exchange.sent - sent <= exchange.delivered - delivered)
+    #expect(exchange.strangers == 0)
+    #expect(world.client.channels.count == 10)
+  }
+
   /// A channel is closed only after its replacement is up; nothing is lost on the way.
   @Test func closeOfTheServer() {
     let world = World()

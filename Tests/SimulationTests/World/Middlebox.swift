@@ -18,6 +18,22 @@ enum Middlebox {
     }
   }
 
+  /// A NAT that forgot its mappings and makes new ones, `offset` ports higher.
+  static func rebinding(by offset: UInt16) -> World.Middlebox {
+    { packet, direction in
+      var changed = packet
+      if direction == .toServer {
+        changed.setSourcePort(packet.source.port &+ offset)
+      } else {
+        // Nothing leads back from an old mapping.
+        guard packet.destination.port > 50_000 else { return nil }
+        changed.setDestinationPort(packet.destination.port &- offset)
+      }
+      changed.complete()
+      return changed
+    }
+  }
+
   private static func replacing(
     _ packet: Packet, kind: UInt8, by change: ([UInt8]) -> [UInt8]
   ) -> Packet {

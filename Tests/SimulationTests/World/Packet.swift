@@ -52,6 +52,10 @@ struct Packet {
     set16(Int(value & 0xFFFF), at: offset + 2)
   }
 
+  mutating func setSourcePort(_ port: UInt16) { set16(Int(port), at: Self.tcpStart) }
+
+  mutating func setDestinationPort(_ port: UInt16) { set16(Int(port), at: Self.tcpStart + 2) }
+
   /// Makes length and checksums right again after a change.
   mutating func complete() {
     set16(bytes.count, at: 2)

@@ -51,6 +51,8 @@ final class World {
   /// Whether runs stay whole, as GRO delivers them, or are cut into segments on the way.
   var keepsRuns = false
   private(set) var traffic = [Traffic(), Traffic()]
+  /// Whether there are trackers at all.
+  var hasTrackers = true
   /// Packets larger than the sender's MTU.
   private(set) var oversized = 0
   private var trackers = [ConnectionTracker(), ConnectionTracker()]
@@ -86,6 +88,9 @@ final class World {
     configure(&configuration)
     server = Host(configuration, address: Self.serverAddress, secret: secret, at: now)
   }
+
+  /// A client process ends without a word.
+  func killClient() { clients.removeFirst() }
 
   /// Another client process, behind the same tracker.
   func addClient(_ host: Host) { clients.append(host) }
@@ -149,11 +154,16 @@ final class World {
   /// Sends a packet as if from an end of the link; a forger may as well.
   func inject(_ packet: Packet, _ direction: Direction) {
     count(packet, direction)
-    guard trackers[direction.rawValue].passes(packet, at: now), !conditions.isDown else { return }
+    guard passes(packet, trackerOf: direction), !conditions.isDown else { return }
     guard let packet = middlebox.map({ $0(packet, direction) }) ?? packet else { return }
     if happens(conditions.lossPerMille) { return }
     enqueue(packet)
     if happens(conditions.duplicationPerMille) { enqueue(packet) }
+  }
+
+  /// The judgement of the tracker at the end where packets of this direction start.
+  private func passes(_ packet: Packet, trackerOf direction: Direction) -> Bool {
+    !hasTrackers || trackers[direction.rawValue].passes(packet, at: now)
   }
 
   private func count(_ packet: Packet, _ direction: Direction) {
@@ -191,9 +201,9 @@ final class World {
       let batch = rest.prefix(64).prefix { $0.destination.address == first.destination.address }
       rest = rest.dropFirst(batch.count)
       if first.destination.address == Self.serverAddress {
-        server.receive(batch.filter { trackers[1].passes($0, at: now) }, at: now)
+        server.receive(batch.filter { passes($0, trackerOf: .toClient) }, at: now)
       } else if let host = clients.last(where: { $0.address == first.destination.address }) {
-        host.receive(batch.filter { trackers[0].passes($0, at: now) }, at: now)
+        host.receive(batch.filter { passes($0, trackerOf: .toServer) }, at: now)
       }
       collect()
     }
