@@ -57,8 +57,8 @@ private func mistakes() throws -> [Mistake] {
   let unreadable = try Installation.directory.get() + "/secret.json"
   try run("install", "-m", "600", "/dev/null", unreadable)
   return [
-    Mistake(arguments: client + ["--dev=nosuch0"], words: ["--dev", "nosuch0"], code: 1),
-    Mistake(arguments: client + ["--dev=port0"], words: ["--dev", "port0", "bridge0"], code: 1),
+    Mistake(arguments: client + ["--dev=nosuch0"], words: ["--dev", "nosuch0"], code: 64),
+    Mistake(arguments: client + ["--dev=port0"], words: ["--dev", "port0", "bridge0"], code: 64),
     Mistake(arguments: server + ["--ports=0"], words: ["--ports", "0"], code: 64),
     Mistake(arguments: server + ["--ports=70000"], words: ["--ports", "70000"], code: 64),
     Mistake(arguments: server + ["--ports=20-10"], words: ["--ports", "20-10"], code: 64),
@@ -72,10 +72,10 @@ private func mistakes() throws -> [Mistake] {
     Mistake(arguments: server + ["--type=quic"], words: ["--type", "quic"], code: 64),
     Mistake(arguments: server + ["--type=udp"], words: ["--type", "udp"], code: 64),
     Mistake(arguments: server + ["--duration=5"], words: ["--duration", "5"], code: 64),
-    Mistake(arguments: server + ["--schedule=best"], words: ["--schedule", "best"], code: 64),
+    Mistake(arguments: server + ["--schedule=best"], words: ["--schedule"], code: 64),
     Mistake(
       arguments: ["server", "-f", "/nonexistent.json"], words: ["/nonexistent.json"], code: 1),
-    Mistake(arguments: ["server", "-f", unreadable], words: [unreadable], code: 1),
+    Mistake(arguments: ["server", "-f", unreadable], words: [unreadable], code: 77),
     Mistake(
       arguments: server + ["--log=/nonexistent/rsock.log"],
       words: ["--log", "/nonexistent/rsock.log"], code: 1),
