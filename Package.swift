@@ -57,6 +57,9 @@ let package = Package(
     .target(
       name: "AllocationCounter", path: "Tests/AllocationCounter",
       cSettings: [.treatAllWarnings(as: .error), .enableWarning("all")]),
+    .target(
+      name: "EnginePair", dependencies: ["Engine", "Wire"], path: "Tests/EnginePair",
+      swiftSettings: settings),
 
     .testTarget(
       name: "WireTests", dependencies: ["Wire", "Samples", "AllocationCounter"],
@@ -67,7 +70,17 @@ let package = Package(
     .testTarget(
       name: "DriverTests", dependencies: ["Driver", "Wire", logging], swiftSettings: settings),
     .testTarget(
-      name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux", "CCap"],
+      name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux", "CMnl", "CCap"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "EngineTests",
+      dependencies: ["Engine", "Wire", "EnginePair", "Samples", "AllocationCounter"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "SimulationTests", dependencies: ["Engine", "Wire", "Samples"],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "EngineBench", dependencies: ["EnginePair"], path: "Tests/EngineBench",
       swiftSettings: settings),
   ]
 )

@@ -77,7 +77,6 @@ struct Channel {
   var keepaliveAt = Instant.distantFuture
   /// When the peer was last told, or a replacement last dialled, because of an RST or FIN.
   var lastWarning: Instant?
-  var timer = Timer()
 
   init(
     tuple: FourTuple, id: UInt32, session: Int, slot: Int, state: State, tcp: TCPConnection,

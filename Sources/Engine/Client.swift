@@ -86,10 +86,9 @@ extension Engine {
       peerWindow: Int(segment.window), isScaled: observed.windowScale != nil,
       identification: channels[index].tcp.takeIdentification())
     channels[index].peerFirstSequence = segment.sequence &+ 1
-    // Only an answer to a SYN that was sent once measures the path (Karn's rule, RFC 6298).
-    if channels[index].attempts == 1 {
-      channels[index].liveness.measured(now - channels[index].liveness.lastHeard)
-    }
+    // Which SYN is answered is unknown where several were sent (Karn's rule, RFC 6298), but a path
+    // slower than the retransmission must not pass for a fast one.
+    channels[index].liveness.measuredAtMost(now - channels[index].liveness.lastHeard)
     channels[index].state = .helloSent
     channels[index].attempts = 0
   }
@@ -135,6 +134,7 @@ extension Engine {
     let slot = channels[index].slot
     let previous = dialer?.slots[slot].channel
     dialer?.slots[slot].channel = index
+    dialer?.slots[slot].isSuspect = false
     dialer?.slots[slot].pending -= 1
     for other in sessions[0].channels
     where channels[other].slot == slot
@@ -152,7 +152,7 @@ extension Engine {
   /// nothing is heard, and asks every channel whether it still is.
   public mutating func networkChanged(at now: Instant) {
     for index in Array(channels.indices) where channels[index].state == .open {
-      channels[index].liveness.retry(at: now)
+      channels[index].liveness.ask(at: now)
       reschedule(index, at: now)
     }
     markStale(0)
@@ -176,17 +176,20 @@ extension Engine {
 
   /// Dials for every slot that has no channel and no dial under way.
   mutating func dialMissing(at now: Instant) {
-    guard let slots = dialer?.slots, dialer?.isParked == false else { return }
-    for slot in slots.indices where slots[slot].channel == nil && slots[slot].pending == 0 {
+    guard let dialer else { return }
+    for (slot, state) in dialer.slots.enumerated()
+    where dialer.wantsChannel(state) && state.pending == 0 {
       requestDial(slot, at: now)
     }
   }
 
-  /// Dials a replacement for a channel that still is its slot's own.
+  /// Dials a replacement for a channel that still is its slot's own, until there is one.
   mutating func replace(_ index: Int, at now: Instant) {
     let slot = channels[index].slot
-    guard dialer?.slots[slot].channel == index, dialer?.slots[slot].pending == 0 else { return }
-    requestDial(slot, at: now)
+    guard dialer?.slots[slot].channel == index else { return }
+    dialer?.slots[slot].isSuspect = true
+    if dialer?.slots[slot].pending == 0 { requestDial(slot, at: now) }
+    scheduleDialer(at: now)
   }
 
   private mutating func requestDial(_ slot: Int, at now: Instant) {
@@ -201,8 +204,7 @@ extension Engine {
 
   /// An outage: one more dial. Else: whatever is missing.
   mutating func tickDialer(at now: Instant, into segments: inout SegmentBatch) {
-    let expired = held.removeOlder(than: now - HoldQueue.ageLimit)
-    for _ in 0..<expired { counters.drop(.heldTooLong) }
+    dropOldHeld(at: now)
     if hasCandidate(0), sessions[0].health != .silent {
       dialer?.pause = .seconds(1)
       dialMissing(at: now)
@@ -217,13 +219,12 @@ extension Engine {
   /// Makes sure that there is a tick while something is missing.
   mutating func scheduleDialer(at now: Instant) {
     guard let dialer, !isClosing else { return }
-    let isMissing = dialer.slots.contains { $0.channel == nil } && !dialer.isParked
-    guard isMissing || sessions[0].health == .silent || !held.isEmpty else { return }
-    self.dialer?.timer.schedule(.dialer, at: now + dialer.pause, in: &timers)
+    guard dialer.isMissing || sessions[0].health == .silent || !held.isEmpty else { return }
+    timers.schedule(.dialer, at: now + dialer.pause)
   }
 
   mutating func tickDialerSoon(at now: Instant) {
-    dialer?.timer.schedule(.dialer, at: now, in: &timers)
+    timers.schedule(.dialer, at: now)
   }
 
   /// Bookkeeping for a channel of the client that is about to be removed.
@@ -246,26 +247,40 @@ extension Engine {
   private mutating func sendHeld(
     on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
-    guard !held.isEmpty else { return }
-    for entry in held.entries where entry.arrival >= now - HoldQueue.ageLimit {
-      let size = FrameHeader.byteCount + entry.range.count
-      guard size <= channels[index].segmentSize else {
-        counters.drop(.tooLarge)
-        continue
+    dropOldHeld(at: now)
+    while let entry = held.entries.first {
+      if let reason = sendHeld(entry, on: index, into: &segments, at: now) {
+        counters.drop(reason)
+      } else {
+        counters.datagramsSent &+= 1
       }
-      var run: OpenRun?
-      begin(&run, on: index, into: &segments)
-      guard run != nil else { return counters.drop(.batchFull) }
-      let header = channels[index].nextFrame(
-        .datagram, length: entry.range.count, flow: entry.flow)
-      guard segments.appendFrame(header, copying: held.datagram(entry)) else {
-        return segments.abandonRun()
-      }
-      run?.add(size)
-      finish(&run, into: &segments, at: now)
-      counters.datagramsSent &+= 1
+      held.removeFirst()
     }
-    held.removeAll()
+  }
+
+  /// Sends one held datagram; gives why where that cannot be.
+  private mutating func sendHeld(
+    _ entry: HoldQueue.Entry, on index: Int, into segments: inout SegmentBatch, at now: Instant
+  ) -> DropReason? {
+    let size = FrameHeader.byteCount + entry.range.count
+    guard size <= channels[index].segmentSize else { return .tooLarge }
+    guard size <= channels[index].tcp.sendRoom else { return .windowFull }
+    var run: OpenRun?
+    begin(&run, on: index, into: &segments)
+    guard run != nil else { return .batchFull }
+    let header = channels[index].nextFrame(.datagram, length: entry.range.count, flow: entry.flow)
+    guard segments.appendFrame(header, copying: held.datagram(entry)) else {
+      segments.abandonRun()
+      return .batchFull
+    }
+    run?.add(size)
+    finish(&run, into: &segments, at: now)
+    return nil
+  }
+
+  mutating func dropOldHeld(at now: Instant) {
+    let expired = held.removeOlder(than: now - HoldQueue.ageLimit)
+    for _ in 0..<expired { counters.drop(.heldTooLong) }
   }
 }
 

@@ -13,6 +13,8 @@ struct Dialer {
     var port: UInt16
     /// The channel that is open, or was.
     var channel: Int?
+    /// Whether the channel is to be replaced, although it may still live.
+    var isSuspect = false
     /// Dials under way.
     var pending = 0
     var lastDial: Instant?
@@ -24,8 +26,6 @@ struct Dialer {
   /// Whether the app has been silent so long that one channel is enough.
   var isParked = false
   var pause = Duration.seconds(1)
-  var nextTick = Instant.distantFuture
-  var timer = Timer()
   private var nextSlot = 0
 
   /// A plan with one channel to each port; of more than `limit` ports as many are drawn.
@@ -36,6 +36,11 @@ struct Dialer {
     if all.count > limit { all.shuffle(using: &random) }
     slots = all.prefix(limit).map { Slot(port: $0) }
   }
+
+  /// Whether any slot wants a channel.
+  var isMissing: Bool { slots.contains { wantsChannel($0) } }
+
+  func wantsChannel(_ slot: Slot) -> Bool { slot.isSuspect || slot.channel == nil && !isParked }
 
   /// The next slot in turn for an attempt during an outage.
   mutating func takeTurn() -> Int {

@@ -6,8 +6,6 @@ internal import Wire
 extension Engine {
   /// The longest that received bytes wait for an acknowledgment, in nanoseconds.
   static let acknowledgmentDelay: Int64 = 200_000_000
-  /// So many received bytes are acknowledged without waiting.
-  static let acknowledgmentBytes = 256 << 10
   /// The largest probe that is answered with its own payload, in bytes.
   private static let probeLimit = 64
   /// How long a channel lasts after both sides closed it, for frames that were overtaken.
@@ -35,7 +33,8 @@ extension Engine {
   mutating func sendAcknowledgment(on index: Int, into segments: inout SegmentBatch) {
     guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
     finishControl(index, flags: .ack, payloadLength: 0, into: &segments)
-    channels[index].acknowledgmentDue = nil
+    // It says nothing of frames, so it does not take the place of a sign of life.
+    if !channels[index].owesSignOfLife { channels[index].acknowledgmentDue = nil }
   }
 
   private mutating func finishControl(
@@ -49,7 +48,7 @@ extension Engine {
   }
 
   mutating func acknowledgeIfMuch(_ index: Int, into segments: inout SegmentBatch) {
-    if channels[index].tcp.unacknowledgedBytes >= Self.acknowledgmentBytes {
+    if channels[index].tcp.unacknowledgedBytes >= channels[index].tcp.acknowledgmentBytes {
       sendAcknowledgment(on: index, into: &segments)
     }
   }

@@ -133,14 +133,23 @@ extension Engine {
     on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
     let isConfirmation = channels[index].state == .unconfirmed
-    if isConfirmation { channels[index].state = .open }
+    if isConfirmation { confirm(index, into: &segments, at: now) }
     if channels[index].liveness.heard(at: now) || isConfirmation {
       becameHealthy(index, into: &segments, at: now)
     }
     if channels[index].acknowledgmentDue == nil {
       let due = Instant(nanoseconds: now.nanoseconds &+ Engine.acknowledgmentDelay)
       channels[index].acknowledgmentDue = due
-      channels[index].timer.schedule(.channel(index), at: due, in: &timers)
+      timers.schedule(.channel(index), at: due)
     }
+  }
+
+  /// The client has our Hello. A probe of our own measures the path, as the client's does for it.
+  private mutating func confirm(
+    _ index: Int, into segments: inout SegmentBatch, at now: Instant
+  ) {
+    channels[index].state = .open
+    channels[index].liveness.measuredAtMost(now - channels[index].liveness.lastHeard)
+    sendProbe(on: index, into: &segments, at: now)
   }
 }

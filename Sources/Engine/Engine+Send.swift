@@ -136,7 +136,7 @@ extension Engine {
     channels[index].acknowledgmentDue = nil
     channels[index].owesSignOfLife = false
     if expectsReply, let probeAt = channels[index].liveness.sent(at: now) {
-      channels[index].timer.schedule(.channel(index), at: probeAt, in: &timers)
+      timers.schedule(.channel(index), at: probeAt)
     }
   }
 
@@ -175,6 +175,7 @@ extension Engine {
 
   private mutating func hold(_ datagram: RawSpan, flow: UInt16, at now: Instant) {
     guard dialer != nil else { return counters.drop(.noChannel) }
+    dropOldHeld(at: now)
     if !held.append(datagram, flow: flow, at: now) { counters.drop(.heldTooLong) }
   }
 }

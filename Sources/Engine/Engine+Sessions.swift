@@ -36,12 +36,11 @@ extension Engine {
     let wasOutage = sessions[session].health == .silent
     markStale(session)
     _ = hasCandidate(session)
-    if wasOutage {
-      for other in sessions[session].channels
-      where channels[other].liveness.health == .silent && channels[other].state == .open {
-        channels[other].liveness.retry(at: now)
-        reschedule(other, at: now)
-      }
+    // Those that fell silent while no channel was healthy get their verdict now.
+    for other in sessions[session].channels
+    where channels[other].liveness.health == .silent && channels[other].state == .open {
+      channels[other].liveness.retry(at: now)
+      reschedule(other, at: now)
     }
     reportSuspects(of: session, into: &segments, at: now)
     if dialer != nil { clientBecameHealthy(index, wasOutage: wasOutage, into: &segments, at: now) }
@@ -67,6 +66,7 @@ extension Engine {
     let slot = channels[index].slot
     guard dialer?.slots[slot].channel == index else { return }
     dialer?.slots[slot].channel = nil
+    dialer?.slots[slot].isSuspect = false
     dialer?.redraw(slot, random: &random)
     tickDialerSoon(at: now)
   }
@@ -85,6 +85,7 @@ extension Engine {
     let (tuple, session) = (channels[index].tuple, channels[index].session)
     if dialer != nil { clientRemoved(index, at: now) }
     channels.remove(index)
+    timers.cancel(.channel(index))
     byTuple[tuple] = nil
     sessions[session].channels.removeAll { $0 == index }
     markStale(session)

@@ -13,24 +13,14 @@ extension Engine {
 
   /// Does what is due at `now`; call when `nextDeadline` has come.
   public mutating func advance(to now: Instant, into segments: inout SegmentBatch) {
-    while let (key, deadline) = timers.popDue(at: now) {
+    while let key = timers.popDue(at: now) {
       switch key {
       case .channel(let index):
-        guard channels.contains(index), channels[index].timer.fires(for: deadline) else {
-          continue
-        }
         service(index, at: now, into: &segments)
         if channels.contains(index) { reschedule(index, at: now) }
-      case .flow(let index):
-        guard flows.contains(index), flows[index].timer.fires(for: deadline) else { continue }
-        expireFlow(index, at: now)
-      case .session(let index):
-        guard sessions.contains(index), sessions[index].timer.fires(for: deadline) else {
-          continue
-        }
-        expireSession(index, at: now)
+      case .flow(let index): expireFlow(index, at: now)
+      case .session(let index): expireSession(index, at: now)
       case .dialer:
-        guard dialer?.timer.fires(for: deadline) == true else { continue }
         tickDialer(at: now, into: &segments)
         scheduleDialer(at: now)
       }
@@ -40,7 +30,7 @@ extension Engine {
   /// Puts the channel's next deadline into the queue.
   mutating func reschedule(_ index: Int, at now: Instant) {
     let deadline = deadline(of: index, at: now)
-    channels[index].timer.schedule(.channel(index), at: deadline, in: &timers)
+    timers.schedule(.channel(index), at: deadline)
   }
 
   private func deadline(of index: Int, at now: Instant) -> Instant {
@@ -151,14 +141,14 @@ extension Engine {
   mutating func addFlow(_ flow: Flow, at now: Instant) -> Int {
     let index = flows.insert(flow)
     sessions[flow.session].flowCount += 1
-    flows[index].timer.schedule(.flow(index), at: now + flowTimeout, in: &timers)
+    timers.schedule(.flow(index), at: now + flowTimeout)
     return index
   }
 
   private mutating func expireFlow(_ index: Int, at now: Instant) {
     let end = flows[index].lastActive + flowTimeout
     guard end <= now else {
-      return flows[index].timer.schedule(.flow(index), at: end, in: &timers)
+      return timers.schedule(.flow(index), at: end)
     }
     removeFlow(index, at: now)
   }
@@ -167,6 +157,7 @@ extension Engine {
     let flow = flows[index]
     sessions[flow.session].flowCount -= 1
     flows.remove(index)
+    timers.cancel(.flow(index))
     if dialer != nil {
       flowIDs.release(flow.id, restingUntil: now + configuration.idleTimeout * 2)
     }

@@ -11,7 +11,6 @@ struct Flow {
   let endpoint: Endpoint?
   /// When a datagram last passed, either way.
   var lastActive: Instant
-  var timer = Timer()
 }
 
 /// All flows, found by what arrives: an app's endpoint, or a frame's flow id.

@@ -45,6 +45,12 @@ struct HoldQueue: Sendable {
     return count - entries.count
   }
 
+  /// Forgets the first entry.
+  mutating func removeFirst() {
+    entries.removeFirst()
+    if entries.isEmpty { removeAll() }
+  }
+
   mutating func removeAll() {
     bytes.removeAll()
     entries.removeAll()

@@ -19,16 +19,26 @@ enum Health: Int, Comparable, Sendable {
 struct RoundTrip: Sendable {
   private(set) var smoothed: Duration?
   private var variation = Duration.zero
+  private var isBound = false
 
   /// How long to wait for the answer to a probe.
   var timeout: Duration {
     max(.milliseconds(250), (smoothed ?? .zero) + variation * 4)
   }
 
+  /// Takes an upper bound for the first sample: the answer to a segment that was sent more than
+  /// once. The first true sample replaces it.
+  mutating func bound(_ duration: Duration) {
+    guard smoothed == nil else { return }
+    add(duration)
+    isBound = true
+  }
+
   mutating func add(_ sample: Duration) {
-    guard let last = smoothed else {
+    guard let last = smoothed, !isBound else {
       smoothed = sample
       variation = sample / 2
+      isBound = false
       return
     }
     let error = last > sample ? last - sample : sample - last
@@ -80,16 +90,32 @@ struct Liveness: Sendable {
 
   mutating func measured(_ sample: Duration) {
     roundTrip.add(sample)
+    updatePatience()
+  }
+
+  /// Notes that a round trip of the handshake, retransmissions included, took so long.
+  mutating func measuredAtMost(_ duration: Duration) {
+    roundTrip.bound(duration)
+    updatePatience()
+  }
+
+  private mutating func updatePatience() {
     patience = max(500_000_000, (roundTrip.smoothed ?? .zero).wholeNanoseconds * 2)
   }
 
-  /// A warning (RST or FIN from outside, the peer's suspect frame, the network changed): prefer
-  /// others, and probe at once.
+  /// A warning (RST or FIN from outside, the peer's suspect frame): prefer others, and probe at
+  /// once.
   mutating func doubt(at now: Instant) {
     guard health == .healthy else { return }
     health = .doubtful
     probesUnanswered = 0
     lastProbe = now - roundTrip.timeout
+  }
+
+  /// The network changed: the next probe is due at once, whatever is believed of the path.
+  mutating func ask(at now: Instant) {
+    doubt(at: now)
+    if health == .silent { lastProbe = Instant(nanoseconds: .min) }
   }
 
   /// Another round of probes for a silent channel, since others hear again.

@@ -101,6 +101,7 @@ extension Engine {
     _ segment: borrowing TCPSegment, on tuple: FourTuple, into segments: inout SegmentBatch,
     at now: Instant
   ) {
+    guard !isClosing else { return counters.drop(.unknownChannel) }
     guard let hello = Hello(parsingRecord: segment.payload),
       let mss = listener?.cookie.validate(
         segment.acknowledgment &- 1, for: tuple, clientISN: segment.sequence &- 1, at: now)
@@ -170,18 +171,18 @@ extension Engine {
   mutating func endLater(_ session: Int, at now: Instant) {
     let end = now + configuration.idleTimeout
     sessions[session].endsAt = end
-    sessions[session].timer.schedule(.session(session), at: end, in: &timers)
+    timers.schedule(.session(session), at: end)
   }
 
   mutating func expireSession(_ index: Int, at now: Instant) {
     guard sessions[index].channels.isEmpty else { return }
     guard sessions[index].endsAt <= now else {
-      return sessions[index].timer.schedule(
-        .session(index), at: sessions[index].endsAt, in: &timers)
+      return timers.schedule(.session(index), at: sessions[index].endsAt)
     }
     for flow in flows.indices(ofSession: index) { removeFlow(flow, at: now) }
     bySession[sessions[index].id] = nil
     events.append(.sessionEnded(sessions[index].id))
+    timers.cancel(.session(index))
     sessions.remove(index)
   }
 

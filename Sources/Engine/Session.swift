@@ -22,7 +22,6 @@ struct Session {
   var lastActive: Instant
   /// Server: when the session ends, once it has no channel.
   var endsAt = Instant.distantFuture
-  var timer = Timer()
 
   init(id: SessionID, at now: Instant) {
     self.id = id

@@ -1,5 +1,6 @@
 // One queue for all timers of the engine. Deadlines mostly move later, so an entry is left where
-// it is and looked at again when it comes up; only an earlier deadline adds an entry.
+// it is and looked at again when it comes up; an earlier deadline moves the entry. Each timer has
+// at most one, so the queue never outgrows the tables.
 
 internal import Wire
 
@@ -9,34 +10,76 @@ enum TimerKey: Hashable, Sendable {
   case session(Int)
   case flow(Int)
   case dialer
+
+  /// The timer as a small number.
+  fileprivate var number: Int {
+    switch self {
+    case .channel(let index): index &* 4
+    case .session(let index): index &* 4 &+ 1
+    case .flow(let index): index &* 4 &+ 2
+    case .dialer: 3
+    }
+  }
 }
 
-/// A priority queue of deadlines: a binary heap.
+/// A priority queue of deadlines: a binary heap that knows where each timer's entry is.
 struct TimerQueue: Sendable {
   private struct Entry {
-    let deadline: Instant
+    var deadline: Instant
     let key: TimerKey
   }
 
   private var heap: [Entry] = []
+  /// By timer number: the entry's index in the heap, or -1.
+  private var places: [Int] = []
+
+  var count: Int { heap.count }
 
   /// The earliest deadline.
   var next: Instant { heap.first?.deadline ?? .distantFuture }
 
-  mutating func add(_ key: TimerKey, at deadline: Instant) {
-    heap.append(Entry(deadline: deadline, key: key))
-    siftUp(heap.count - 1)
+  /// Makes sure that the queue wakes `key` at `deadline` or before.
+  mutating func schedule(_ key: TimerKey, at deadline: Instant) {
+    guard deadline != .distantFuture else { return }
+    let number = key.number
+    while places.count <= number { places.append(-1) }
+    if places[number] < 0 {
+      places[number] = heap.count
+      heap.append(Entry(deadline: deadline, key: key))
+    } else if deadline < heap[places[number]].deadline {
+      heap[places[number]].deadline = deadline
+    } else {
+      return
+    }
+    siftUp(places[number])
   }
 
-  /// The key of the earliest timer that is due, with its deadline, taken from the queue.
-  mutating func popDue(at now: Instant) -> (key: TimerKey, deadline: Instant)? {
+  /// Takes the timer out of the queue, if it is there.
+  mutating func cancel(_ key: TimerKey) {
+    guard key.number < places.count, places[key.number] >= 0 else { return }
+    remove(at: places[key.number])
+  }
+
+  /// The earliest timer that is due, taken out of the queue.
+  mutating func popDue(at now: Instant) -> TimerKey? {
     guard let first = heap.first, first.deadline <= now else { return nil }
-    let last = heap.removeLast()
-    if !heap.isEmpty {
-      heap[0] = last
-      siftDown(0)
-    }
-    return (first.key, first.deadline)
+    remove(at: 0)
+    return first.key
+  }
+
+  private mutating func remove(at index: Int) {
+    let last = heap.count - 1
+    if index != last { swap(index, last) }
+    places[heap.removeLast().key.number] = -1
+    guard index != last else { return }
+    siftUp(index)
+    siftDown(index)
+  }
+
+  private mutating func swap(_ first: Int, _ second: Int) {
+    heap.swapAt(first, second)
+    places[heap[first].key.number] = first
+    places[heap[second].key.number] = second
   }
 
   private mutating func siftUp(_ start: Int) {
@@ -44,7 +87,7 @@ struct TimerQueue: Sendable {
     while child > 0 {
       let parent = (child - 1) / 2
       guard heap[child].deadline < heap[parent].deadline else { return }
-      heap.swapAt(child, parent)
+      swap(child, parent)
       child = parent
     }
   }
@@ -54,7 +97,7 @@ struct TimerQueue: Sendable {
     while true {
       let least = earlier(earlier(parent, 2 * parent + 1), 2 * parent + 2)
       guard least != parent else { return }
-      heap.swapAt(parent, least)
+      swap(parent, least)
       parent = least
     }
   }
@@ -62,24 +105,5 @@ struct TimerQueue: Sendable {
   /// Of two entries the one that is due first; `second` may lie behind the end.
   private func earlier(_ first: Int, _ second: Int) -> Int {
     second < heap.count && heap[second].deadline < heap[first].deadline ? second : first
-  }
-}
-
-/// A deadline that may move; its entry in the queue is added at most once per earlier deadline.
-struct Timer: Sendable {
-  private var scheduled = Instant.distantFuture
-
-  /// Makes sure that the queue wakes `key` at `deadline` or before.
-  mutating func schedule(_ key: TimerKey, at deadline: Instant, in queue: inout TimerQueue) {
-    guard deadline < scheduled else { return }
-    scheduled = deadline
-    queue.add(key, at: deadline)
-  }
-
-  /// Whether an entry that came up is this timer's; stale ones are to be ignored.
-  mutating func fires(for deadline: Instant) -> Bool {
-    guard deadline == scheduled else { return false }
-    scheduled = .distantFuture
-    return true
   }
 }

@@ -36,7 +36,7 @@ public struct GuardSocket: ~Copyable {
   private static func silence(_ socket: borrowing Descriptor) throws(SystemError) {
     do {
       try SocketFilter.nothing.attach(to: socket.rawValue)
-    } catch  where error.code == EPERM {
+    } catch let error where error.code == EPERM {
       try demandSignature(of: socket)
     }
   }

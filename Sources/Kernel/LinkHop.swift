@@ -30,10 +30,13 @@ public struct LinkHop: Hashable, Sendable {
     tail = (source & 0xFFFF_FFFF) << 16 | UInt64(ETH_P_IP)
   }
 
-  /// The hop that the AF_PACKET socket sends a run to; nil where the raw socket sends it.
-  static func hop(of run: SegmentRun, in hops: borrowing [LinkHop?]) -> LinkHop? {
-    guard let channel = run.channel, channel >= 0, channel < hops.count else { return nil }
-    return hops[channel]
+  /// The hop that the AF_PACKET socket sends a run to: its channel's, else `fallback`; nil where the
+  /// raw socket sends it.
+  static func hop(
+    of run: SegmentRun, in hops: borrowing [LinkHop?], else fallback: LinkHop?
+  ) -> LinkHop? {
+    guard let channel = run.channel, channel >= 0, channel < hops.count else { return fallback }
+    return hops[channel] ?? fallback
   }
 
   /// Where sendmsg(2) on an AF_PACKET socket sends (packet(7)).

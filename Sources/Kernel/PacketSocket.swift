@@ -108,14 +108,16 @@ extension PacketSocket {
 // Sending.
 extension PacketSocket {
   /// Sends the runs whose channel has a hop; `RawSocket` sends the others. `hops` is indexed by
-  /// channel, `payloads` is what the runs' pieces lie in. Writes into the runs' headroom.
+  /// channel, `payloads` is what the runs' pieces lie in. Where the raw socket may not send, all
+  /// others go to `fallback`. Writes into the runs' headroom.
   public mutating func send(
-    _ segments: inout SegmentBatch, payloads: borrowing PacketBatch, hops: borrowing [LinkHop?]
+    _ segments: inout SegmentBatch, payloads: borrowing PacketBatch, hops: borrowing [LinkHop?],
+    fallback: LinkHop? = nil
   ) -> SendResult {
     var result = SendResult()
     for index in 0..<segments.count {
       let run = segments[index]
-      guard let hop = LinkHop.hop(of: run, in: hops),
+      guard let hop = LinkHop.hop(of: run, in: hops, else: fallback),
         outgoing.open(
           pieces: run.pieces.count, segments: run.segmentCount, on: descriptor, into: &result)
       else { continue }

@@ -38,7 +38,8 @@ public struct RawSocket: ~Copyable {
 
   /// Sends the runs that `PacketSocket` does not: those without a channel, or whose channel has no
   /// hop. Runs are cut into their segments, whose checksums are completed. EPERM in the result
-  /// means that a firewall's OUTPUT policy refuses.
+  /// means that a firewall's OUTPUT policy refuses: then `PacketSocket` sends them too, given a
+  /// fallback.
   public mutating func send(
     _ segments: borrowing SegmentBatch, payloads: borrowing PacketBatch,
     hops: borrowing [LinkHop?]
@@ -46,7 +47,7 @@ public struct RawSocket: ~Copyable {
     var result = SendResult()
     for index in 0..<segments.count {
       let run = segments[index]
-      guard LinkHop.hop(of: run, in: hops) == nil else { continue }
+      guard LinkHop.hop(of: run, in: hops, else: nil) == nil else { continue }
       send(run, of: segments, payloads: payloads, into: &result)
     }
     outgoing.flush(on: descriptor, into: &result)

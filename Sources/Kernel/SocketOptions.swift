@@ -57,21 +57,21 @@ enum SocketBuffer {
 func enlarge(
   _ buffer: SocketBuffer, of socket: borrowing Descriptor, to size: Int32
 ) throws(SystemError) -> BufferLimit? {
-  let (force, plain, sysctl) =
+  let (name, force, plain, sysctl) =
     switch buffer {
-    case .receive: (SO_RCVBUFFORCE, SO_RCVBUF, "net.core.rmem_max")
-    case .send: (SO_SNDBUFFORCE, SO_SNDBUF, "net.core.wmem_max")
+    case .receive: ("SO_RCVBUF", SO_RCVBUFFORCE, SO_RCVBUF, "net.core.rmem_max")
+    case .send: ("SO_SNDBUF", SO_SNDBUFFORCE, SO_SNDBUF, "net.core.wmem_max")
     }
   do {
-    try setOption(sysctl, of: socket, level: SOL_SOCKET, option: force, to: size)
+    try setOption(name + "FORCE", of: socket, level: SOL_SOCKET, option: force, to: size)
     return nil
-  } catch  where error.code == EPERM {
-    try setOption(sysctl, of: socket, level: SOL_SOCKET, option: plain, to: size)
+  } catch let error where error.code == EPERM {
+    try setOption(name, of: socket, level: SOL_SOCKET, option: plain, to: size)
   }
   let descriptor = socket.rawValue
   var doubled: Int32 = 0
   var length = socklen_t(MemoryLayout<Int32>.size)
-  try check("read a socket buffer's size") {
+  try check("read \(name)") {
     unsafe getsockopt(descriptor, SOL_SOCKET, plain, &doubled, &length)
   }
   // The kernel doubles the number for its own overhead, and tells the doubled one.

@@ -15,7 +15,13 @@ uint64_t allocation_count(void) { return count; }
 #endif
 #endif
 
-#ifndef RS_SANITIZED
+#ifdef RS_SANITIZED
+
+bool allocations_are_counted(void) { return false; }
+
+#else
+
+bool allocations_are_counted(void) { return true; }
 
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t number, size_t size);

@@ -3,6 +3,7 @@
 import CLinux
 import Glibc
 import Kernel
+import Synchronization
 import Wire
 
 /// What a shell command wrote, its errors included; a failing command is an error.
@@ -30,17 +31,20 @@ struct LabError: Error, CustomStringConvertible {
   var description: String { text }
 }
 
+private let serial = Atomic<Int>(0)
+
 /// A network namespace that is gone when this is.
 struct Lab: ~Copyable {
   let name: String
 
   /// A namespace with the loopback up. Root is needed: without it the test fails.
   init(_ role: String) throws {
-    name = "rsk-n-\(getpid())-\(role)"
+    let number = serial.add(1, ordering: .relaxed).newValue
+    name = "rsk-n-\(getpid())-\(number)-\(role)"
     try shell("ip netns add \(name) && ip -n \(name) link set lo up")
   }
 
-  deinit { _ = try? shell("ip netns del \(name)") }
+  deinit { _ = try? shell("ip netns pids \(name) | xargs -r kill; ip netns del \(name)") }
 
   /// Runs a command in the namespace.
   @discardableResult
@@ -96,4 +100,20 @@ func send(_ packet: [UInt8], to destination: IPv4Address, over raw: Int32) throw
     }
   }
   if count != packet.count { throw LabError(text: "send: errno \(errno)") }
+}
+
+/// A packet socket that hears all IPv4 on every device, not what this host sends.
+func tapSocket() -> Int32 {
+  let kind = Int32(SOCK_RAW.rawValue | SOCK_NONBLOCK.rawValue)
+  let tap = socket(AF_PACKET, kind, Int32(UInt16(ETH_P_IP).bigEndian))
+  var one = Int32(1)
+  unsafe setsockopt(tap, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, 4)
+  return tap
+}
+
+/// How many packets wait on a socket.
+func packets(on tap: Int32) -> Int {
+  var count = 0
+  while recv(tap, nil, 0, 0) >= 0 { count += 1 }
+  return count
 }

@@ -86,10 +86,11 @@ private struct Segment: Equatable {
         Self.run(hosts, [0]), Self.run(hosts, [1, 1, 1]), Self.run(hosts, [1452]),
         Self.run(hosts, Array(repeating: 1193, count: 50) + [600], flags: [.ack, .psh, .fin]),
         synchronize, Self.run(hosts, Array(repeating: 33, count: 64)),
+        Self.run(hosts, [20, 25, 30, 7]),  // cuts fall inside of frames, pieces at odd offsets
       ]
       var batch = sampleBatch(runs)
       let hops: [LinkHop?] = [try hosts.a.hop(to: hosts.b)]
-      let expected = 1 + 3 + 1 + 51 + 1 + 64
+      let expected = 1 + 3 + 1 + 51 + 1 + 64 + 5
       #expect(fast.send(&batch, payloads: payloads, hops: hops).segments == expected)
       let byFast = try receiver.collect(expected)
       #expect(raw.send(batch, payloads: payloads, hops: []).segments == expected)
@@ -122,6 +123,8 @@ private struct Segment: Equatable {
       let hops: [LinkHop?] = [try hosts.a.hop(to: hosts.b), nil]
       #expect(fast.send(&batch, payloads: payloads, hops: hops).segments == 3)
       #expect(raw.send(batch, payloads: payloads, hops: hops).segments == 9)
+      #expect(
+        fast.send(&batch, payloads: payloads, hops: hops, fallback: hops[0]).segments == 12)
     }
   }
 

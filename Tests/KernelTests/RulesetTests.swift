@@ -141,7 +141,7 @@ import Wire
       guard setuid(65_534) == 0 else { exit(1) }
       do throws(SystemError) { _ = try Ruleset(role: .server(ports: PortSet([443...443]))) } catch {
         let says = error.remedy ?? ""
-        exit(error.code == EPERM && says.contains("CAP_NET_ADMIN") ? 7 : 2)
+        exit(error.code == EPERM && says.contains("cap_net_admin") ? 7 : 2)
       }
     }
   }

@@ -128,7 +128,7 @@ import Wire
       expected += ours ? 1 : 0
     }
     #expect(expected > 40 && expected < 350)
-    #expect(received(tap) == expected)
+    #expect(packets(on: tap) == expected)
   }
 
   private func isOursOnTheServer(_ packet: Packet) -> Bool {
@@ -191,20 +191,4 @@ private struct Packet {
   private func big<Number: FixedWidthInteger>(_ number: Number) -> [UInt8] {
     (0..<Number.bitWidth / 8).reversed().map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }
   }
-}
-
-/// A packet socket that hears all IPv4 on every device, not what this host sends.
-private func tapSocket() -> Int32 {
-  let kind = Int32(SOCK_RAW.rawValue | SOCK_NONBLOCK.rawValue)
-  let tap = socket(AF_PACKET, kind, Int32(UInt16(ETH_P_IP).bigEndian))
-  var one = Int32(1)
-  unsafe setsockopt(tap, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, 4)
-  return tap
-}
-
-/// How many packets wait on a socket.
-private func received(_ tap: Int32) -> Int {
-  var count = 0
-  while recv(tap, nil, 0, 0) >= 0 { count += 1 }
-  return count
 }

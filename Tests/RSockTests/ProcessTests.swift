@@ -83,6 +83,15 @@ import Testing
     #expect(contents(log + ".1").contains("ready: "))
   }
 
+  @Test("A start that fails says one sentence, also where it has warnings") func failure() {
+    let scratch = Scratch()
+    let running = scratch.start("run", "server", "-t", "127.0.0.1:9999", "--dev=nosuch0")
+    let outcome = running.end()
+    #expect(outcome.errors.hasPrefix("rsock: --dev: \"nosuch0\" is no network device"))
+    #expect(outcome.errors.split(separator: "\n").count == 1)
+    #expect(outcome.status == 64)
+  }
+
   @Test("Warnings come first, one line each, with time and level") func warnings() throws {
     let scratch = Scratch()
     let running = scratch.start("run", "server", "-t", "127.0.0.1:9999", "--hash=sesame")

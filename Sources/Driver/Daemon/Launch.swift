@@ -51,8 +51,9 @@ private func launch(
   signal(SIGPIPE, SIG_IGN)
   do throws(StartError) {
     let destination = try configuration.logDestination()
-    var setup = try ProcessSetup(daemon: configuration.daemon, log: destination)
-    let log = Logger(to: destination, verbose: configuration.verbose)
+    var setup = try ProcessSetup(
+      daemon: configuration.daemon, verbose: configuration.verbose, log: destination)
+    let log = setup.logger
     do throws(StartError) {
       try setup.claim(role, port: port)
       for note in configuration.notes { log.warning("\(note)") }

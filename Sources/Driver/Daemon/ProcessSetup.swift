@@ -1,19 +1,25 @@
 // What ties a running tunnel to its process: the log, the terminal and the pid file.
 
 import Glibc
-import Logging
+public import Logging
 
 /// What ties a running tunnel to its process.
 public struct ProcessSetup: ~Copyable {
+  /// Writes to the log; what is said before `ready()` waits for it, unless all is wanted.
+  public let logger: Logger
+
   private let log: LogDestination
+  private let held: HeldLines?
   private var readiness: Readiness?
   private var pidFile: PidFile?
   private var isRunning = false
 
   /// Sets up a process that logs to `log`; as a daemon, this returns in another process than it was
   /// called in. Call it before any thread starts.
-  public init(daemon: Bool, log: LogDestination) throws(StartError) {
+  public init(daemon: Bool, verbose: Bool, log: LogDestination) throws(StartError) {
     self.log = log
+    held = verbose ? nil : HeldLines()
+    logger = Logger(to: log, verbose: verbose, held: held)
     readiness = daemon ? try Readiness.daemonize() : nil
   }
 
@@ -26,6 +32,7 @@ public struct ProcessSetup: ~Copyable {
   /// started a daemon goes on from here.
   public mutating func ready() {
     isRunning = true
+    held?.release(to: log)
     readiness.take()?.succeeded()
   }
 

@@ -11,10 +11,12 @@ public struct LogWriter: LogHandler {
   public var metadata: Logger.Metadata = [:]
 
   private let destination: LogDestination
+  private let held: HeldLines?
 
-  /// A writer to `destination`.
-  public init(to destination: LogDestination, level: Logger.Level) {
+  /// A writer to `destination`, of what `held` does not keep back.
+  init(to destination: LogDestination, level: Logger.Level, held: HeldLines? = nil) {
     self.destination = destination
+    self.held = held
     logLevel = level
   }
 
@@ -28,7 +30,8 @@ public struct LogWriter: LogHandler {
   public func log(event: LogEvent) {
     let pairs = metadata.merging(event.metadata ?? [:]) { _, new in new }
     let tail = pairs.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-    destination.write("\(event.message)\(tail)".printable, at: event.level)
+    let line = "\(event.message)\(tail)".printable
+    if held?.hold(line, at: event.level) != true { destination.write(line, at: event.level) }
   }
 }
 
@@ -36,8 +39,13 @@ extension Logger {
   /// A logger that writes lines to `destination`: few, or with `verbose` all that may help to find
   /// a fault.
   public init(to destination: LogDestination, verbose: Bool) {
+    self.init(to: destination, verbose: verbose, held: nil)
+  }
+
+  /// The same, where lines may be held back.
+  init(to destination: LogDestination, verbose: Bool, held: HeldLines?) {
     let level: Level = verbose ? .debug : .notice
-    self.init(label: "rsock") { _ in LogWriter(to: destination, level: level) }
+    self.init(label: "rsock") { _ in LogWriter(to: destination, level: level, held: held) }
   }
 }
 

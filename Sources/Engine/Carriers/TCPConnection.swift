@@ -54,6 +54,9 @@ struct TCPConnection: Sendable {
     min(peerWindow, TCPProfile.inFlightLimit) &- sendNext.sequenceDistance(from: sendUnacknowledged)
   }
 
+  /// So many received bytes are acknowledged without waiting: a quarter of what may be in flight.
+  var acknowledgmentBytes: Int { isScaled ? TCPProfile.inFlightLimit / 4 : Int(UInt16.max) / 4 }
+
   /// How many received bytes no acknowledgment of ours covers yet.
   var unacknowledgedBytes: Int { receiveNext.sequenceDistance(from: acknowledged) }
 

@@ -44,7 +44,7 @@ struct NumberWindow: Sendable {
   private mutating func advance(to number: UInt32, by ahead: Int) {
     let first = highest >> 6
     // Block indices live in 18 bits (24 less 6), a multiple of the ring's size.
-    let count = min(Int((number >> 6) &- first & 0x3FFFF), Self.blockCount)
+    let count = min(Int(((number >> 6) &- first) & 0x3FFFF), Self.blockCount)
     for step in 0..<count {
       blocks[Int(first &+ 1 &+ UInt32(step)) % Self.blockCount] = 0
     }

@@ -170,9 +170,9 @@ extension Ruleset {
   /// What can be done about an error.
   private static func remedy(_ error: SystemError) -> String? {
     switch error.code {
-    case EPERM: "Give the binary CAP_NET_ADMIN, or use --firewall=off"
+    case EPERM: Capabilities.missingRemedy(for: .netAdmin)
     case EOPNOTSUPP, EPROTONOSUPPORT, EAFNOSUPPORT, ENOENT:
-      "The kernel lacks a module: load nf_tables, nft_fib_inet and nft_ct, or use --firewall=off"
+      "The kernel lacks a module: load nf_tables, nft_fib_inet and nft_ct, or start with --firewall=off"
     default: nil
     }
   }

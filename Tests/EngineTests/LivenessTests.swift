@@ -1,0 +1,91 @@
+import Testing
+import Wire
+
+@testable import Engine
+
+@Suite struct LivenessTests {
+  private static func moment(_ milliseconds: Int64) -> Instant {
+    Instant(nanoseconds: milliseconds * 1_000_000)
+  }
+
+  /// Sent and unheard for 500 ms: three probes, 250 ms apart, then silent.
+  @Test func verdict() {
+    var liveness = Liveness(at: Self.moment(0))
+    #expect(liveness.deadline(silentInterval: .seconds(1)) == .distantFuture)
+    #expect(liveness.sent(at: Self.moment(100)) == Self.moment(600))
+    #expect(liveness.sent(at: Self.moment(200)) == nil)
+    for probe in Int64(0)..<3 {
+      let due = Self.moment(600 + probe * 250)
+      #expect(liveness.deadline(silentInterval: .seconds(1)) == due)
+      let verdict = liveness.probe(at: due)
+      #expect(verdict == .sendProbe)
+      #expect(liveness.health == .doubtful)
+    }
+    #expect(liveness.probe(at: Self.moment(1350)) == .becameSilent)
+    #expect(liveness.health == .silent)
+    #expect(liveness.deadline(silentInterval: .seconds(1)) == Self.moment(2350))
+    #expect(liveness.probe(at: Self.moment(2350)) == .sendProbe)
+    #expect(liveness.health == .silent)
+    let wasUnhealthy = liveness.heard(at: Self.moment(2400))
+    #expect(wasUnhealthy)
+    #expect(liveness.health == .healthy)
+    #expect(liveness.deadline(silentInterval: .seconds(1)) == .distantFuture)
+  }
+
+  @Test func hearingClearsDoubt() {
+    var liveness = Liveness(at: Self.moment(0))
+    _ = liveness.sent(at: Self.moment(0))
+    _ = liveness.probe(at: Self.moment(500))
+    #expect(liveness.heard(at: Self.moment(600)) == true)
+    #expect(liveness.heard(at: Self.moment(601)) == false)
+    #expect(liveness.sent(at: Self.moment(700)) == Self.moment(1200))
+  }
+
+  @Test func warningAsksAtOnce() {
+    var liveness = Liveness(at: Self.moment(0))
+    liveness.doubt(at: Self.moment(10))
+    #expect(liveness.health == .doubtful)
+    #expect(liveness.deadline(silentInterval: .seconds(1)) <= Self.moment(10))
+    for step in Int64(0)..<3 { #expect(liveness.probe(at: Self.moment(10 + step)) == .sendProbe) }
+    #expect(liveness.probe(at: Self.moment(20)) == .becameSilent)
+    // A silent channel is asked, and stays silent until it is heard.
+    liveness.ask(at: Self.moment(30))
+    #expect(liveness.health == .silent)
+    #expect(liveness.deadline(silentInterval: .seconds(10)) <= Self.moment(30))
+    liveness.retry(at: Self.moment(40))
+    #expect(liveness.health == .doubtful)
+  }
+
+  @Test func patienceFollowsTheRoundTrip() {
+    var liveness = Liveness(at: Self.moment(0))
+    liveness.measured(.milliseconds(100))
+    #expect(liveness.sent(at: Self.moment(0)) == Self.moment(500))
+    _ = liveness.heard(at: Self.moment(1))
+    for _ in 0..<100 { liveness.measured(.seconds(2)) }
+    let due = liveness.sent(at: Self.moment(10)) ?? Self.moment(0)
+    #expect(due > Self.moment(3_900) && due <= Self.moment(4_010))
+  }
+
+  /// RFC 6298, section 2, by hand: samples of 100 and 200 ms.
+  @Test func smoothing() {
+    var trip = RoundTrip()
+    #expect(trip.timeout == .milliseconds(250))
+    trip.add(.milliseconds(100))
+    #expect(trip.smoothed == .milliseconds(100))
+    #expect(trip.timeout == .milliseconds(300))
+    trip.add(.milliseconds(200))
+    #expect(trip.smoothed == .microseconds(112_500))
+    #expect(trip.timeout == .microseconds(112_500 + 4 * 62_500))
+  }
+
+  /// A bound counts until there is a true sample, and never after one.
+  @Test func bound() {
+    var trip = RoundTrip()
+    trip.bound(.seconds(2))
+    #expect(trip.smoothed == .seconds(2))
+    trip.add(.milliseconds(40))
+    #expect(trip.smoothed == .milliseconds(40))
+    trip.bound(.seconds(2))
+    #expect(trip.smoothed == .milliseconds(40))
+  }
+}

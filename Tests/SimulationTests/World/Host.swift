@@ -1,0 +1,184 @@
+// An engine with what its driver would do for it: ports, paths, batches.
+
+import Engine
+import Samples
+import Wire
+
+/// A datagram that came out of the tunnel.
+struct Arrival {
+  let flow: Int
+  /// The app, on a client.
+  let destination: Endpoint
+  let payload: [UInt8]
+  let time: Instant
+}
+
+/// One end of the tunnel.
+final class Host {
+  let address: IPv4Address
+  private(set) var engine: Engine
+  var path: Path
+  /// Whether dials find a way.
+  var hasRoute = true
+  /// Whether arrivals are kept.
+  var keepsArrivals = true
+  private(set) var arrivals: [Arrival] = []
+  private(set) var arrivalCount = 0
+  private(set) var events: [(time: Instant, event: Event)] = []
+  /// The channels that are there, by index.
+  private(set) var channels: [Int: FourTuple] = [:]
+  private(set) var outgoing: [(packet: Packet, segmentSize: Int)] = []
+  private(set) var largestRun = 0
+
+  private var nextPort: UInt16
+  private var apps = PacketBatch(capacity: 64, slotSize: 65_536)
+  private var received = PacketBatch(capacity: 64, slotSize: 65_536)
+  private var datagrams = DatagramBatch(datagrams: 8192)
+  private var segments = SegmentBatch(runs: 512, pieces: 8192, arenaSize: 1 << 20)
+
+  init(
+    _ configuration: EngineConfiguration, address: IPv4Address, secret: UInt64 = 1,
+    firstPort: UInt16 = 40_000, path: Path = Path(mtu: 1500, carriesRuns: true), at now: Instant
+  ) {
+    self.address = address
+    self.path = path
+    nextPort = firstPort
+    engine = Engine(
+      configuration,
+      entropy: Entropy(
+        secret: SipHashKey(secret, ~secret),
+        session: SessionID(high: secret, low: UInt64(address.rawValue)), seed: secret &+ 7),
+      at: now)
+    drainEvents(at: now)
+  }
+
+  func takeOutgoing() -> [(packet: Packet, segmentSize: Int)] {
+    defer { outgoing.removeAll(keepingCapacity: true) }
+    return outgoing
+  }
+
+  func takeArrivals() -> [Arrival] {
+    defer { arrivals.removeAll() }
+    return arrivals
+  }
+
+  /// Sends datagrams of one size in one buffer, as UDP_GRO delivers them, or each alone.
+  func send(
+    _ payloads: [[UInt8]], from source: Endpoint = Endpoint(.any, 1),
+    origin: DatagramOrigin = .apps,
+    merged: Bool = false, at now: Instant
+  ) {
+    apps.removeAll()
+    if merged, let size = payloads.first?.count {
+      let all = Array(payloads.joined())
+      precondition(apps.append(copying: all.rawSpan, source: source))
+      let slot = PacketSlot(offset: 0, length: all.count, segmentSize: size, source: source)
+      apps.removeAll()
+      apps.append(slot)
+    } else {
+      for payload in payloads {
+        precondition(apps.append(copying: payload.rawSpan, source: source))
+      }
+    }
+    engine.encapsulate(apps, from: origin, into: &segments, at: now)
+    finish(at: now)
+  }
+
+  func receive(_ packets: [Packet], at now: Instant) {
+    received.removeAll()
+    for packet in packets {
+      precondition(received.append(copying: packet.bytes.rawSpan, source: Endpoint(.any, 0)))
+    }
+    engine.decapsulate(received, into: &datagrams, replies: &segments, at: now)
+    for index in 0..<datagrams.count { collect(datagrams[index], at: now) }
+    datagrams.removeAll()
+    finish(at: now)
+  }
+
+  private func collect(_ run: DatagramRun, at now: Instant) {
+    arrivalCount += run.pieces.count
+    guard keepsArrivals else { return }
+    for index in run.pieces {
+      let piece = datagrams.piece(index)
+      let bytes = received.bytes(piece.offset..<piece.offset + piece.length)
+      arrivals.append(
+        Arrival(
+          flow: run.flow, destination: run.destination,
+          payload: array(bytes), time: now))
+    }
+  }
+
+  func advance(to now: Instant) {
+    engine.advance(to: now, into: &segments)
+    finish(at: now)
+  }
+
+  func networkChanged(at now: Instant) {
+    engine.networkChanged(at: now)
+    finish(at: now)
+  }
+
+  func close(at now: Instant) {
+    engine.close(at: now, into: &segments)
+    finish(at: now)
+  }
+
+  /// Tells the engine a new path for all channels, and uses it for later ones.
+  func setPath(_ path: Path) {
+    self.path = path
+    for index in channels.keys { engine.setPath(path, channel: index) }
+  }
+
+  private func finish(at now: Instant) {
+    collectSegments()
+    drainEvents(at: now)
+  }
+
+  private func collectSegments() {
+    for index in 0..<segments.count {
+      let run = segments[index]
+      var packet = Packet(bytes: [])
+      packet.bytes.reserveCapacity(run.payloadLength + 60)
+      for piece in run.pieces {
+        packet.append(segments.bytes(of: segments.piece(piece), packets: apps))
+      }
+      largestRun = max(largestRun, run.segmentCount)
+      packet.complete()
+      outgoing.append((packet, run.segmentSize))
+    }
+    segments.removeAll()
+  }
+
+  private func drainEvents(at now: Instant) {
+    while let event = engine.nextEvent() {
+      events.append((now, event))
+      switch event {
+      case .dial(let slot, let remote): dial(slot, remote, at: now)
+      case .channelOpened(let channel, let tuple):
+        channels[channel] = tuple
+        engine.setPath(path, channel: channel)
+      case .channelClosed(let channel, _): channels[channel] = nil
+      case .flowClosed, .connected, .disconnected, .sessionEnded, .datagramTooLarge,
+        .versionMismatch:
+        break
+      }
+    }
+  }
+
+  private func dial(_ slot: Int, _ remote: Endpoint, at now: Instant) {
+    guard hasRoute else { return engine.dialFailed(slot: slot, at: now) }
+    let tuple = FourTuple(local: Endpoint(address, nextPort), remote: remote)
+    nextPort = nextPort == .max ? 32_768 : nextPort + 1
+    let channel = engine.dial(slot: slot, tuple: tuple, path: path, into: &segments, at: now)
+    channels[channel] = tuple
+    collectSegments()
+  }
+
+  // What tests ask of the engine, which `#expect` cannot copy.
+  var counters: Counters { engine.counters }
+  var nextDeadline: Instant { engine.nextDeadline }
+  var isClosed: Bool { engine.isClosed }
+  func largestDatagram(channel: Int) -> Int? { engine.largestDatagram(channel: channel) }
+
+  func count(_ isCounted: (Event) -> Bool) -> Int { events.count { isCounted($0.event) } }
+}

@@ -1,0 +1,37 @@
+// What middleboxes do to SYNs.
+
+import Wire
+
+/// Middleboxes for a `World`.
+enum Middlebox {
+  /// Takes the window scale out of SYN-ACKs: NOPs stand in its place.
+  static func withoutScale(_ packet: Packet, _: World.Direction) -> Packet? {
+    guard packet.flags == [.syn, .ack] else { return packet }
+    return replacing(packet, kind: 3) { option in option.map { _ in 1 } }
+  }
+
+  /// Lowers the MSS of SYN and SYN-ACK.
+  static func clamping(to mss: UInt16) -> World.Middlebox {
+    { packet, _ in
+      guard packet.flags.contains(.syn) else { return packet }
+      return replacing(packet, kind: 2) { _ in [2, 4, UInt8(mss >> 8), UInt8(mss & 255)] }
+    }
+  }
+
+  private static func replacing(
+    _ packet: Packet, kind: UInt8, by change: ([UInt8]) -> [UInt8]
+  ) -> Packet {
+    var changed = packet
+    var offset = 40
+    while offset < packet.headerLength, packet.bytes[offset] != 0 {
+      let length = packet.bytes[offset] == 1 ? 1 : Int(packet.bytes[offset + 1])
+      let range = offset..<offset + length
+      if packet.bytes[offset] == kind {
+        changed.bytes.replaceSubrange(range, with: change(Array(packet.bytes[range])))
+      }
+      offset += length
+    }
+    changed.complete()
+    return changed
+  }
+}

@@ -1,0 +1,40 @@
+// What must hold in every scenario, whatever the path did.
+
+import Engine
+import Testing
+import Wire
+
+/// Nothing delivered twice, damaged or to the wrong flow; no packet INVALID at a tracker, none
+/// larger than the MTU.
+func expectHonest(
+  _ world: World, _ exchange: Exchange? = nil, sourceLocation: SourceLocation = #_sourceLocation
+) {
+  exchange?.settle()
+  #expect(world.complaints.isEmpty, "\(world.complaints.prefix(5))", sourceLocation: sourceLocation)
+  #expect(world.oversized == 0, sourceLocation: sourceLocation)
+  if let exchange {
+    #expect(exchange.strangers == 0, sourceLocation: sourceLocation)
+    #expect(exchange.mixed == 0, sourceLocation: sourceLocation)
+  }
+}
+
+extension Host {
+  var connectedCount: Int {
+    count { if case .connected = $0 { true } else { false } }
+  }
+
+  var disconnectedCount: Int {
+    count { if case .disconnected = $0 { true } else { false } }
+  }
+
+  var dialCount: Int {
+    count { if case .dial = $0 { true } else { false } }
+  }
+}
+
+extension World {
+  /// Lets the handshakes finish.
+  func connect() {
+    run(for: .seconds(1))
+  }
+}
