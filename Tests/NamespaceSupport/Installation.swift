@@ -18,7 +18,7 @@ public enum Grant: String, Sendable {
 public enum Installation {
   /// The ordinary user: nobody, nogroup.
   public static let user = 65534
-  private static let prefix = "rsk-b-test"
+  private static let prefix = "rsock-test"
   private static let made = Mutex<[Grant: String]>([:])
 
   /// The path of a copy with the capabilities of `grant`.
@@ -88,7 +88,8 @@ extension Host {
   public func commandLineForUser(_ command: [String]) throws -> [String] {
     namespace.commandLine(
       [
-        "setpriv", "--reuid=\(Installation.user)", "--regid=\(Installation.user)",
+        "nice", "-n", "\(priority)", "setpriv", "--reuid=\(Installation.user)",
+        "--regid=\(Installation.user)",
         "--clear-groups", "--inh-caps=-all", "env",
         "RUNTIME_DIRECTORY=\(try Installation.runtimeDirectory(of: self))",
       ] + command)

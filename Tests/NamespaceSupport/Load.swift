@@ -118,6 +118,7 @@ public final class Stream: Sendable {
 }
 
 private func failure(of body: () throws -> Void) -> Failure? {
+  hurry()
   do {
     try body()
     return nil

@@ -5,7 +5,7 @@ import Synchronization
 
 /// A network namespace with a name that `ip netns` knows.
 public final class Namespace: Sendable {
-  private static let prefix = "rsk-b-test"
+  private static let prefix = "rsock-test"
   private static let counter = Atomic(0)
 
   /// Its name: unique, with the pid of the process that made it.

@@ -21,6 +21,9 @@ public struct WindowJudge: PacketObserver {
   /// The first few of them.
   public private(set) var examples: [String] = []
 
+  /// How often a sender's sequence numbers went past 2^32.
+  public var wraps: Int { connections.values.reduce(0) { $0 + $1.original.wraps + $1.reply.wraps } }
+
   /// A judge that has seen nothing.
   public init() {}
 
@@ -79,6 +82,7 @@ private struct Connection {
     var scale: UInt32 = 0
     var hasScale = false
     var permitsSACK = false
+    var wraps = 0
   }
 
   var state = State.none
@@ -174,7 +178,10 @@ private struct Connection {
     let scale = segment.flags.contains(.syn) ? 0 : sender.scale
     let window = UInt32(segment.window) << scale
     sender.maximumWindow = max(sender.maximumWindow, window &+ (sack &- acknowledgement))
-    if isAfter(end, sender.end) { sender.end = end }
+    if isAfter(end, sender.end) {
+      if end < sender.end { sender.wraps += 1 }
+      sender.end = end
+    }
     if receiver.maximumWindow != 0, isAfter(end, sender.maximumEnd) {
       receiver.maximumWindow &+= end &- sender.maximumEnd
     }

@@ -11,10 +11,10 @@ extension NamespaceTests {
       try await together(
         kinds.flatMap { flags -> [@Sendable () async throws -> Void] in
           [
-            { try await withTwoHosts { try forge(flags, from: $0, to: $1) } },
+            { try await withTwoHosts { try forge(flags, "one wire", from: $0, to: $1) } },
             {
               try await withRoutedHosts { client, _, server in
-                try forge(flags, from: client, to: server)
+                try forge(flags, "strict NAT", from: client, to: server)
               }
             },
           ]
@@ -26,8 +26,9 @@ extension NamespaceTests {
 /// Forges the end of every channel, in both directions, in the middle of a steady load and before
 /// a silence that is longer than the 10 s for which a router remembers a closed connection.
 private func forge(
-  _ flags: CapturedSegment.Flags, from client: Host, to server: Host
+  _ flags: CapturedSegment.Flags, _ place: String, from client: Host, to server: Host
 ) throws {
+  let context = "flags \(flags.rawValue), \(place)"
   let atClient = try Capture(in: client.namespace, LatestSegments())
   let atServer = try Capture(in: server.namespace, LatestSegments())
   let tunnel = try Tunnel(from: client, to: server)
@@ -49,15 +50,17 @@ private func forge(
   #expect(forged >= 2, "a channel has two directions")
   // In flight: what was sent within 20 ms.
   for receipt in [try up.finish(), try down.finish()] {
-    #expect(receipt.received >= load.count - 10 && receipt.damaged == 0, "\(receipt)")
+    #expect(receipt.received >= load.count - 10 && receipt.damaged == 0, "\(context): \(receipt)")
   }
   try pause(.seconds(15))
   // The server's end speaks first: only a channel that the client has replaced can carry that.
   let later = Load(size: 500, rate: 500, count: 500, seed: 2)
   let answer = try Stream(later, from: tunnel.target, to: tunnel.app).finish()
-  #expect(answer.isComplete(later), "after a silence: \(answer)")
+  #expect(
+    answer.isComplete(later),
+    "\(context), after a silence: \(answer)")
   let question = try Stream(later, from: tunnel.app, to: tunnel.target).finish()
-  #expect(question.isComplete(later), "after a silence: \(question)")
+  #expect(question.isComplete(later), "\(context), after a silence: \(question)")
   _ = (try atClient.finish(), try atServer.finish())
   try tunnel.stop()
 }

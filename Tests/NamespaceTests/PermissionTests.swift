@@ -77,7 +77,7 @@ extension NamespaceTests {
         let copy = "\(directory)/rsock"
         let user = try client.commandLineForUser([copy] + Tunnel.clientArguments(to: server))
         // `ip netns exec` gives the shell a mount namespace, which takes the mount with it.
-        let inner = user.drop { $0 != "setpriv" }.joined(separator: " ")
+        let inner = user.drop { $0 != "nice" }.joined(separator: " ")
         let process = try client.start(
           "sh", "-c",
           """

@@ -26,15 +26,19 @@ extension NamespaceTests {
       options.ports = "10001"
       options.client = ["--test-isn=4294900000"]
       let load = Load(size: 1400, rate: 10_000, count: 20_000)
-      try await judge(up: load, down: load, options)
+      let wraps = try await judge(up: load, down: load, options)
+      #expect(wraps == 1, "the client's numbers wrap")
     }
   }
 }
 
+/// Sends the loads through a strict router and judges them on both its sides. Returns how often
+/// sequence numbers wrapped.
+@discardableResult
 private func judge(
   up: Load?, down: Load?, _ options: Tunnel.Options = Tunnel.Options(), offloads: Offloads = .on,
   paced: Bool = false
-) async throws {
+) async throws -> Int {
   try await withRoutedHosts(offloads: offloads, outerOffloads: .off) { client, router, server in
     let inside = try Capture(of: Router.inside, in: router.namespace, Judges())
     let outside = try Capture(of: Router.outside, in: router.namespace, Judges())
@@ -42,7 +46,8 @@ private func judge(
     let receipts = try tunnel.exchange(up: up, down: down)
     if let up { #expect(receipts.up.isComplete(up), "client to server: \(receipts.up)") }
     if let down { #expect(receipts.down.isComplete(down), "server to client: \(receipts.down)") }
-    for (place, judges) in [("inside", try inside.finish()), ("outside", try outside.finish())] {
+    let views = [("inside", try inside.finish()), ("outside", try outside.finish())]
+    for (place, judges) in views {
       #expect(judges.capture.isClean, "\(place): \(judges.capture)")
       #expect(judges.window.invalid == 0, "\(place): \(judges.window)")
       if paced {
@@ -52,5 +57,6 @@ private func judge(
     try tunnel.stop()
     #expect(try router.invalidPackets() == 0)
     #expect(try router.resets() == 0)
+    return views[0].1.window.wraps
   }
 }
