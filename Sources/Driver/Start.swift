@@ -102,7 +102,7 @@ extension Start {
       let log = log
       let now = BootClock.now()
       var tunnel = Tunnel(
-        engine: Engine(engine, entropy: .drawn(), at: now),
+        engine: TunnelEngine(engine, entropy: .drawn(), at: now),
         wire: WireSockets(packet: packet, raw: raw, log: log), nextHops: nextHops,
         epoll: try Epoll(), now: now, log: log)
       try role.begin(&tunnel)

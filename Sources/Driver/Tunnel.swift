@@ -32,7 +32,7 @@ struct Tunnel: ~Copyable {
   /// How often in a row one socket is read before the others have their turn.
   static let rounds = 4
 
-  var engine: Engine
+  var engine: TunnelEngine
   var wire: WireSockets
   var nextHops: NextHops
   var messages = DatagramMessages()

@@ -3,7 +3,7 @@
 public import Wire
 
 // The handshake, as the client sees it.
-extension Engine {
+extension TunnelEngine {
   /// Answers `Event.dial`: opens a channel and sends its SYN. Gives the channel's index.
   public mutating func dial(
     slot: Int, tuple: FourTuple, path: Path, into segments: inout SegmentBatch, at now: Instant
@@ -147,7 +147,7 @@ extension Engine {
 }
 
 // When to dial.
-extension Engine {
+extension TunnelEngine {
   /// Tells that the way to the server may have changed: link, route or address. Dials at once where
   /// nothing is heard, and asks every channel whether it still is.
   public mutating func networkChanged(at now: Instant) {
@@ -285,7 +285,7 @@ extension Engine {
 }
 
 // Idle channels, and flows.
-extension Engine {
+extension TunnelEngine {
   /// How often a channel that is not the first is probed while idle.
   private static let spareKeepalive = Duration.seconds(300)
   /// How long the app must be silent before only one channel is kept.

@@ -19,7 +19,7 @@ struct Listener {
   }
 }
 
-extension Engine {
+extension TunnelEngine {
   /// A segment with SYN or a Hello, or one that belongs to no channel.
   mutating func serverReceive(
     _ segment: borrowing TCPSegment, on tuple: FourTuple, into segments: inout SegmentBatch,

@@ -14,8 +14,8 @@ internal import Wire
     case single
   }
 
-  private var client: Engine
-  private var server: Engine
+  private var client: TunnelEngine
+  private var server: TunnelEngine
   private var now = Instant(nanoseconds: 1_000_000_000_000)
   /// The datagrams that came out of the tunnel so far.
   public private(set) var delivered = 0
@@ -31,10 +31,10 @@ internal import Wire
     let ports = PortSet([10_001...10_001])
     let secret = SipHashKey(1, 2)
     let session = SessionID(high: 3, low: 4)
-    server = Engine(
+    server = TunnelEngine(
       EngineConfiguration(role: .server(ports: ports)),
       entropy: Entropy(secret: secret, session: session, seed: 5), at: now)
-    client = Engine(
+    client = TunnelEngine(
       EngineConfiguration(role: .client(server: address, ports: ports, maxChannels: 1)),
       entropy: Entropy(secret: secret, session: session, seed: 6), at: now)
     connect()

@@ -16,7 +16,7 @@ struct Arrival {
 /// One end of the tunnel.
 final class Host {
   let address: IPv4Address
-  private(set) var engine: Engine
+  private(set) var engine: TunnelEngine
   var path: Path
   /// Whether dials find a way.
   var hasRoute = true
@@ -43,7 +43,7 @@ final class Host {
     self.address = address
     self.path = path
     nextPort = firstPort
-    engine = Engine(
+    engine = TunnelEngine(
       configuration,
       entropy: Entropy(
         secret: SipHashKey(secret, ~secret),

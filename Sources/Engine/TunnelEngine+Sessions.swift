@@ -2,7 +2,7 @@
 
 internal import Wire
 
-extension Engine {
+extension TunnelEngine {
   mutating func markStale(_ session: Int) { sessions[session].isStale = true }
 
   /// Whether the session has a channel to send on; brings its candidates up to date.

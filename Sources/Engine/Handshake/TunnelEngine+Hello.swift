@@ -2,7 +2,7 @@
 
 internal import Wire
 
-extension Engine {
+extension TunnelEngine {
   /// Sends this side's Hello: the first time with the next sequence number, then again with the
   /// same.
   mutating func sendHello(on index: Int, into segments: inout SegmentBatch) {

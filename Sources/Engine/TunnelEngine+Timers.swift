@@ -2,7 +2,7 @@
 
 public import Wire
 
-extension Engine {
+extension TunnelEngine {
   /// A server forgets a channel on which nothing was heard for so long; a client's idle channels
   /// are heard every 5 minutes.
   static let deafTime = Duration.seconds(660)

@@ -3,7 +3,7 @@
 
 internal import Wire
 
-extension Engine {
+extension TunnelEngine {
   /// The longest that received bytes wait for an acknowledgment, in nanoseconds.
   static let acknowledgmentDelay: Int64 = 200_000_000
   /// The largest probe that is answered with its own payload, in bytes.
@@ -90,7 +90,7 @@ extension Engine {
 }
 
 // Closing. Our own close is a close frame inside a FIN segment; a bare FIN or RST is foreign.
-extension Engine {
+extension TunnelEngine {
   /// Closes a channel from this side.
   mutating func closeChannel(_ index: Int, at now: Instant, into segments: inout SegmentBatch) {
     switch channels[index].state {
@@ -163,7 +163,7 @@ extension Engine {
 
 // RST and FIN from outside are never believed, but a NAT may believe them: the channel is probed,
 // others are preferred, and the client opens a replacement whatever the probe says.
-extension Engine {
+extension TunnelEngine {
   private mutating func warned(
     _ index: Int, sequence: UInt32, into segments: inout SegmentBatch, at now: Instant
   ) {

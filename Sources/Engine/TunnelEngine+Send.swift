@@ -42,7 +42,7 @@ struct OpenRun {
   }
 }
 
-extension Engine {
+extension TunnelEngine {
   /// Puts a batch of datagrams on channels. The segments refer to the datagrams' bytes, so send
   /// them before the batch is filled again.
   public mutating func encapsulate(

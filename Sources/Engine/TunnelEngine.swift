@@ -6,8 +6,8 @@
 //                      advance(to: now) when `nextDeadline` has come
 //                      nextEvent() until nil after each of these
 //
-// The verbs are spread over the files by what they do: Engine+Send, Engine+Receive,
-// Engine+Control, Engine+Timers; Client and Server hold what differs between the two roles.
+// The verbs are spread over the files by what they do: TunnelEngine+Send, TunnelEngine+Receive,
+// TunnelEngine+Control, TunnelEngine+Timers; Client and Server hold what differs between the two roles.
 
 public import Wire
 
@@ -75,7 +75,7 @@ public enum Event: Hashable, Sendable {
 }
 
 /// One end of the tunnel.
-public struct Engine: ~Copyable {
+public struct TunnelEngine: ~Copyable {
   let configuration: EngineConfiguration
   let secret: SipHashKey
   var random: SplitMix64

@@ -4,7 +4,7 @@
 
 public import Wire
 
-extension Engine {
+extension TunnelEngine {
   /// Takes a batch of received packets. The datagrams refer to the packets' bytes, so deliver them
   /// before the batch is filled again; `replies` is what the protocol answers at once.
   public mutating func decapsulate(
@@ -138,7 +138,7 @@ extension Engine {
       becameHealthy(index, into: &segments, at: now)
     }
     if channels[index].acknowledgmentDue == nil {
-      let due = Instant(nanoseconds: now.nanoseconds &+ Engine.acknowledgmentDelay)
+      let due = Instant(nanoseconds: now.nanoseconds &+ TunnelEngine.acknowledgmentDelay)
       channels[index].acknowledgmentDue = due
       timers.schedule(.channel(index), at: due)
     }
