@@ -77,11 +77,12 @@ struct Tunnel: ~Copyable {
 
   /// Does what is due.
   mutating func advance(for role: inout some TunnelRole & ~Copyable) {
-    guard engine.nextDeadline <= now else { return }
-    segments.removeAll()
-    engine.advance(to: now, into: &segments)
-    wire.send(&segments, payloads: packets, nextHops: nextHops)
-    handleEvents(for: &role)
+    while engine.nextDeadline <= now {
+      segments.removeAll()
+      engine.advance(to: now, into: &segments)
+      wire.send(&segments, payloads: packets, nextHops: nextHops)
+      handleEvents(for: &role)
+    }
   }
 
   /// Does what the engine asks for; what that sends is sent.

@@ -78,17 +78,24 @@ struct FlowTable {
 struct FlowIDPool: Sendable {
   private var nextFresh = 0
   private var resting: [(id: UInt16, until: Instant)] = []
+  /// How many of `resting` were taken again; they are let go of in one go.
+  private var taken = 0
 
   mutating func take(at now: Instant) -> UInt16? {
     if nextFresh <= Int(UInt16.max) {
       defer { nextFresh += 1 }
       return UInt16(nextFresh)
     }
-    guard let first = resting.first, first.until <= now else { return nil }
-    return resting.removeFirst().id
+    guard taken < resting.count, resting[taken].until <= now else { return nil }
+    defer { taken += 1 }
+    return resting[taken].id
   }
 
   mutating func release(_ id: UInt16, restingUntil moment: Instant) {
+    if taken > 0, taken * 2 >= resting.count {
+      resting.removeFirst(taken)
+      taken = 0
+    }
     resting.append((id, moment))
   }
 }

@@ -11,9 +11,10 @@ extension TunnelEngine {
   /// A server forgets a channel whose client did not speak after the Hellos.
   static let confirmationTime = Duration.seconds(10)
 
-  /// Does what is due at `now`; call when `nextDeadline` has come.
+  /// Does what is due at `now`; call when `nextDeadline` has come, and again while it has: what finds
+  /// the batch full stays due.
   public mutating func advance(to now: Instant, into segments: inout SegmentBatch) {
-    while let key = timers.popDue(at: now) {
+    while segments.hasRoom, let key = timers.popDue(at: now) {
       switch key {
       case .channel(let index):
         service(index, at: now, into: &segments)

@@ -161,5 +161,4 @@ public struct TunnelEngine: ~Copyable {
   public var isClosed: Bool {
     isClosing && !channels.indices.contains { channels[$0].state != .lingering }
   }
-
 }

@@ -42,6 +42,15 @@ public struct FourTuple: Hashable, Sendable {
   }
 }
 
+extension FourTuple {
+  /// Hashes two words instead of four fields: this is looked up for every received packet.
+  @inlinable
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(UInt64(local.address.rawValue) << 32 | UInt64(remote.address.rawValue))
+    hasher.combine(UInt32(local.port) << 16 | UInt32(remote.port))
+  }
+}
+
 extension FourTuple: CustomStringConvertible {
   /// `LOCAL-REMOTE`.
   public var description: String { "\(local)-\(remote)" }

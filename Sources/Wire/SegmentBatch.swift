@@ -101,6 +101,11 @@ public struct SegmentRun: Sendable {
 
 // Building a run: begin, append as often as wanted, finish.
 extension SegmentBatch {
+  /// Whether some more control segments certainly fit.
+  public var hasRoom: Bool {
+    unsafe count &+ 8 < runStorage.count && pieces.room > 16 && arenaUsed &+ 4096 < arena.count
+  }
+
   /// Opens a run with room for a header with `optionLength` bytes of TCP options. False where the
   /// batch is full.
   public mutating func beginRun(channel: Int?, optionLength: Int = 0) -> Bool {
