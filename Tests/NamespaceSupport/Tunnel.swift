@@ -49,6 +49,8 @@ public struct Tunnel: Sendable {
   public init(from clientHost: Host, to serverHost: Host, _ options: Options = Options()) throws {
     let target = try UDPSocket(in: serverHost.namespace, local: Self.exit)
     let server = try serverHost.startRsock(Self.serverArguments(options), grant: options.grant)
+    // Before its guards stand, the server's kernel answers a SYN as for any closed port: with RST.
+    try server.waitForText("server ready")
     let client = try clientHost.startRsock(
       Self.clientArguments(to: serverHost, options), grant: options.grant)
     let app = try UDPSocket(in: clientHost.namespace, remote: Self.entrance)
