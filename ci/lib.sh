@@ -4,7 +4,8 @@
 # Debian packages: what the build links, what the checks run, what the namespace tests drive.
 packages=(
   libcap-dev libmnl-dev pkgconf binutils shellcheck
-  ethtool iproute2 kcptun libcap2-bin nftables procps python3 socat tcpdump util-linux
+  conntrack ethtool iperf3 iproute2 iptables iputils-ping kcptun libcap2-bin nftables procps
+  python3 socat tcpdump util-linux
 )
 
 # nft, tcpdump and setcap are in sbin, which is not in an ordinary user's PATH.
