@@ -28,7 +28,6 @@ public final class Capture<Observer: PacketObserver>: Sendable {
     self.file = file
     self.observer = shared
     thread = Background {
-      hurry()
       do {
         try watch(file, into: shared, until: stop)
         return nil
