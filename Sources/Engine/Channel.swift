@@ -51,6 +51,8 @@ struct Channel {
   /// What the peer can receive, in bytes of TCP payload: the least of MSS and Hello.
   var peerSegmentSize: Int
 
+  /// The segment size in our Hello, which is repeated byte for byte.
+  let announcedSegmentSize: Int
   /// The sequence number of the Hello, behind our SYN.
   let firstSequence: UInt32
   /// The sequence number of the peer's Hello, behind its SYN; 0 before the SYN-ACK.
@@ -73,6 +75,8 @@ struct Channel {
   var owesSignOfLife = false
   /// Since when the window has had no room for a datagram that was there.
   var fullSince: Instant?
+  /// Whether a probe of the packet at hand was answered.
+  var hasAnswered = false
   /// Client: when an idle channel is probed next.
   var keepaliveAt = Instant.distantFuture
   /// When the peer was last told, or a replacement last dialled, because of an RST or FIN.
@@ -91,10 +95,14 @@ struct Channel {
     self.path = path
     self.observed = observed
     self.peerSegmentSize = peerSegmentSize
+    announcedSegmentSize = path.segmentSize
     firstSequence = tcp.sendNext
     peerFirstSequence = tcp.receiveNext
     liveness = Liveness(at: now)
   }
+
+  /// Whether it is a dial whose server has not answered with its Hello.
+  var isDialling: Bool { state == .synSent || state == .helloSent }
 
   /// The largest TCP payload of a segment, in bytes.
   var segmentSize: Int { min(peerSegmentSize, path.segmentSize) }

@@ -1,150 +1,7 @@
-// What only a client does: dial, hold datagrams until it is connected, keep alive, replace.
+// What only a client does: decide when to dial, keep idle channels alive, give apps their flows.
+// Its side of a channel's opening is in Handshake/ClientHandshake.
 
 public import Wire
-
-// The handshake, as the client sees it.
-extension TunnelEngine {
-  /// Answers `Event.dial`: opens a channel and sends its SYN. Gives the channel's index.
-  public mutating func dial(
-    slot: Int, tuple: FourTuple, path: Path, into segments: inout SegmentBatch, at now: Instant
-  ) -> Int {
-    let isn =
-      configuration.initialSequence ?? initialSequence(for: tuple, key: secret, at: now)
-    let tcp = TCPConnection(
-      sendNext: isn &+ 1, receiveNext: 0, peerWindow: 0, isScaled: false,
-      identification: UInt16(truncatingIfNeeded: random.next()))
-    let index = addChannel(
-      Channel(
-        tuple: tuple, id: UInt32(truncatingIfNeeded: random.next()), session: 0, slot: slot,
-        state: .synSent, tcp: tcp, path: path,
-        observed: TCPOptions(maximumSegmentSize: nil, windowScale: nil), peerSegmentSize: 0,
-        at: now))
-    sendSYN(on: index, into: &segments)
-    retryLater(index, at: now)
-    return index
-  }
-
-  /// Answers `Event.dial` where there is no way to the server, or no local port.
-  public mutating func dialFailed(slot: Int, at now: Instant) {
-    dialer?.slots[slot].pending -= 1
-    scheduleDialer(at: now)
-  }
-
-  mutating func sendSYN(on index: Int, into segments: inout SegmentBatch) {
-    let mss = UInt16(channels[index].path.segmentSize)
-    let options = TCPProfile.options(mss: mss)
-    guard segments.beginRun(channel: nil, optionLength: options.count) else {
-      return counters.drop(.batchFull)
-    }
-    let tuple = channels[index].tuple
-    let header = TCPHeader(
-      sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
-      sequence: channels[index].firstSequence &- 1, acknowledgment: 0, flags: .syn,
-      window: TCPProfile.handshakeWindow)
-    segments.finishRun(
-      header, from: tuple.local.address, to: tuple.remote.address,
-      identification: channels[index].tcp.takeIdentification(), options: options.span.octets)
-  }
-
-  /// A SYN-ACK, or a Hello, on a channel of this client.
-  mutating func clientReceive(
-    _ segment: borrowing TCPSegment, on index: Int, into segments: inout SegmentBatch,
-    at now: Instant
-  ) {
-    if segment.flags.contains(.syn) {
-      receiveSYNACK(segment, on: index, into: &segments, at: now)
-    } else if channels[index].state == .helloSent {
-      receiveServerHello(segment, on: index, into: &segments, at: now)
-    }
-  }
-
-  private mutating func receiveSYNACK(
-    _ segment: borrowing TCPSegment, on index: Int, into segments: inout SegmentBatch,
-    at now: Instant
-  ) {
-    guard segment.flags.isSuperset(of: [.syn, .ack]), !segment.flags.contains(.rst),
-      segment.acknowledgment == channels[index].firstSequence
-    else { return counters.drop(.outsideWindow) }
-    if channels[index].state == .synSent {
-      acceptSYNACK(segment, on: index, at: now)
-      sendAcknowledgment(on: index, into: &segments)
-      sendHello(on: index, into: &segments)
-      retryLater(index, at: now)
-    } else if channels[index].state == .helloSent {
-      sendAcknowledgment(on: index, into: &segments)
-    }
-  }
-
-  private mutating func acceptSYNACK(
-    _ segment: borrowing TCPSegment, on index: Int, at now: Instant
-  ) {
-    let observed = TCPOptions(parsing: segment.options)
-    channels[index].observed = observed
-    channels[index].peerSegmentSize = Int(observed.maximumSegmentSize ?? 536)  // RFC 9293, 3.7.1
-    channels[index].tcp = TCPConnection(
-      sendNext: channels[index].firstSequence, receiveNext: segment.sequence &+ 1,
-      peerWindow: Int(segment.window), isScaled: observed.windowScale != nil,
-      identification: channels[index].tcp.takeIdentification())
-    channels[index].peerFirstSequence = segment.sequence &+ 1
-    // Which SYN is answered is unknown where several were sent (Karn's rule, RFC 6298), but a path
-    // slower than the retransmission must not pass for a fast one.
-    channels[index].liveness.measuredAtMost(now - channels[index].liveness.lastHeard)
-    channels[index].state = .helloSent
-    channels[index].attempts = 0
-  }
-
-  private mutating func receiveServerHello(
-    _ segment: borrowing TCPSegment, on index: Int, into segments: inout SegmentBatch,
-    at now: Instant
-  ) {
-    guard channels[index].tcp.isAcceptable(segment),
-      let hello = Hello(parsingRecord: segment.payload)
-    else { return counters.drop(.badHello) }
-    guard hello.version == Hello.currentVersion else {
-      return tellVersion(hello.version, of: channels[index].tuple.remote)
-    }
-    guard hello.session == sessions[0].id, hello.channel == channels[index].id else {
-      return counters.drop(.badHello)
-    }
-    _ = channels[index].tcp.acknowledge(segment)
-    let end = segment.sequence &+ UInt32(truncatingIfNeeded: segment.payload.byteCount)
-    channels[index].tcp.received(upTo: end)
-    channels[index].peerSegmentSize =
-      min(channels[index].peerSegmentSize, Int(hello.segmentSize))
-    channelOpened(index, into: &segments, at: now)
-  }
-
-  private mutating func channelOpened(
-    _ index: Int, into segments: inout SegmentBatch, at now: Instant
-  ) {
-    counters.channelsOpened &+= 1
-    channels[index].state = .open
-    _ = channels[index].liveness.heard(at: now)
-    channels[index].keepaliveAt = now + random.jittered(configuration.keepalive)
-    let previous = takeSlot(for: index, at: now)
-    // The first frame tells the server that its Hello arrived, and measures the path.
-    sendProbe(on: index, into: &segments, at: now)
-    becameHealthy(index, into: &segments, at: now)
-    if let previous { closeChannel(previous, at: now, into: &segments) }
-    reschedule(index, at: now)
-  }
-
-  /// Makes the channel its slot's own and forgets other dials for it; gives the one it replaces.
-  private mutating func takeSlot(for index: Int, at now: Instant) -> Int? {
-    let slot = channels[index].slot
-    let previous = dialer?.slots[slot].channel
-    dialer?.slots[slot].channel = index
-    dialer?.slots[slot].isSuspect = false
-    dialer?.slots[slot].pending -= 1
-    for other in sessions[0].channels
-    where channels[other].slot == slot
-      && (channels[other].state == .synSent || channels[other].state == .helloSent)
-    {
-      removeChannel(other, at: now)
-    }
-    return previous
-  }
-}
 
 // When to dial.
 extension TunnelEngine {
@@ -152,10 +9,8 @@ extension TunnelEngine {
   /// nothing is heard, and asks every channel whether it still is.
   public mutating func networkChanged(at now: Instant) {
     for index in Array(channels.indices) where channels[index].state == .open {
-      channels[index].liveness.ask(at: now)
-      reschedule(index, at: now)
+      ask(index, at: now)
     }
-    markStale(0)
     dialer?.pause = .seconds(1)
     if !hasCandidate(0) || sessions[0].health == .silent { tickDialerSoon(at: now) }
   }
@@ -230,9 +85,7 @@ extension TunnelEngine {
   /// Bookkeeping for a channel of the client that is about to be removed.
   mutating func clientRemoved(_ index: Int, at now: Instant) {
     let slot = channels[index].slot
-    if channels[index].state == .synSent || channels[index].state == .helloSent {
-      dialer?.slots[slot].pending -= 1
-    }
+    if channels[index].isDialling { dialer?.slots[slot].pending -= 1 }
     channelLost(index, at: now)
     scheduleDialer(at: now)
   }
@@ -240,47 +93,8 @@ extension TunnelEngine {
   mutating func clientBecameHealthy(
     _ index: Int, wasOutage: Bool, into segments: inout SegmentBatch, at now: Instant
   ) {
-    sendHeld(on: index, into: &segments, at: now)
+    sendAllHeld(on: index, into: &segments, at: now)
     if wasOutage { tickDialerSoon(at: now) }
-  }
-
-  private mutating func sendHeld(
-    on index: Int, into segments: inout SegmentBatch, at now: Instant
-  ) {
-    dropOldHeld(at: now)
-    while let entry = held.entries.first {
-      if let reason = sendHeld(entry, on: index, into: &segments, at: now) {
-        counters.drop(reason)
-      } else {
-        counters.datagramsSent &+= 1
-      }
-      held.removeFirst()
-    }
-  }
-
-  /// Sends one held datagram; gives why where that cannot be.
-  private mutating func sendHeld(
-    _ entry: HoldQueue.Entry, on index: Int, into segments: inout SegmentBatch, at now: Instant
-  ) -> DropReason? {
-    let size = FrameHeader.byteCount + entry.range.count
-    guard size <= channels[index].segmentSize else { return .tooLarge }
-    guard size <= channels[index].tcp.sendRoom else { return .windowFull }
-    var run: OpenRun?
-    begin(&run, on: index, into: &segments)
-    guard run != nil else { return .batchFull }
-    let header = channels[index].nextFrame(.datagram, length: entry.range.count, flow: entry.flow)
-    guard segments.appendFrame(header, copying: held.datagram(entry)) else {
-      segments.abandonRun()
-      return .batchFull
-    }
-    run?.add(size)
-    finish(&run, into: &segments, at: now)
-    return nil
-  }
-
-  mutating func dropOldHeld(at now: Instant) {
-    let expired = held.removeOlder(than: now - HoldQueue.ageLimit)
-    for _ in 0..<expired { counters.drop(.heldTooLong) }
   }
 }
 
@@ -296,7 +110,7 @@ extension TunnelEngine {
   mutating func keepAlive(
     _ index: Int, at now: Instant, into segments: inout SegmentBatch
   ) {
-    let isFirst = dialer?.slots.first { $0.channel != nil }?.channel == index
+    let isFirst = dialer?.firstChannel == index
     if !isFirst && now - sessions[0].lastActive >= Self.parkAfter {
       dialer?.isParked = true
       channelLost(index, at: now)
@@ -306,6 +120,15 @@ extension TunnelEngine {
     let due = channels[index].liveness.lastHeard + interval
     if due <= now { sendProbe(on: index, into: &segments, at: now) }
     channels[index].keepaliveAt = due <= now ? now + interval : due
+  }
+
+  /// Another channel may be the first now, which keeps alive more often.
+  mutating func keepFirstAlive(at now: Instant) {
+    guard let first = dialer?.firstChannel else { return }
+    let due = now + random.jittered(configuration.keepalive)
+    guard due < channels[first].keepaliveAt else { return }
+    channels[first].keepaliveAt = due
+    reschedule(first, at: now)
   }
 
   /// The flow of an app's endpoint, a new one where it is new.

@@ -42,6 +42,9 @@ struct Dialer {
 
   func wantsChannel(_ slot: Slot) -> Bool { slot.isSuspect || slot.channel == nil && !isParked }
 
+  /// The channel that keeps the NAT's mapping fresh while all are idle.
+  var firstChannel: Int? { slots.first { $0.channel != nil }?.channel }
+
   /// The next slot in turn for an attempt during an outage.
   mutating func takeTurn() -> Int {
     defer { nextSlot = (nextSlot + 1) % slots.count }

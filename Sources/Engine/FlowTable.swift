@@ -67,6 +67,9 @@ struct FlowTable {
     flows.remove(index)
   }
 
+  /// Lets the index of a removed flow be given again.
+  mutating func recycle(_ index: Int) { flows.recycle(index) }
+
   /// The indices of a session's flows.
   func indices(ofSession session: Int) -> [Int] {
     flows.indices.filter { flows[$0].session == session }

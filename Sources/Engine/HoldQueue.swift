@@ -14,45 +14,30 @@ struct HoldQueue: Sendable {
 
   struct Entry: Sendable {
     let flow: UInt16
-    let range: Range<Int>
+    let bytes: [UInt8]
     let arrival: Instant
   }
 
-  private var bytes: [UInt8] = []
   private(set) var entries: [Entry] = []
 
   var isEmpty: Bool { entries.isEmpty }
 
   /// Keeps a copy of the datagram; false where the queue is full.
   mutating func append(_ datagram: RawSpan, flow: UInt16, at now: Instant) -> Bool {
-    guard entries.count < Self.countLimit, bytes.count + datagram.byteCount <= Self.byteLimit
-    else { return false }
-    let start = bytes.count
-    for offset in 0..<datagram.byteCount { bytes.append(datagram.byte(at: offset)) }
-    entries.append(Entry(flow: flow, range: start..<bytes.count, arrival: now))
+    let byteCount = entries.reduce(datagram.byteCount) { $0 + $1.bytes.count }
+    guard entries.count < Self.countLimit, byteCount <= Self.byteLimit else { return false }
+    let bytes = (0..<datagram.byteCount).map { datagram.byte(at: $0) }
+    entries.append(Entry(flow: flow, bytes: bytes, arrival: now))
     return true
   }
-
-  /// The bytes of an entry.
-  @_lifetime(borrow self)
-  func datagram(_ entry: Entry) -> RawSpan { bytes.span.octets.extracting(entry.range) }
 
   /// Forgets the datagrams that arrived before `moment`; gives how many.
   mutating func removeOlder(than moment: Instant) -> Int {
     let expired = entries.prefix { $0.arrival < moment }.count
     entries.removeFirst(expired)
-    if entries.isEmpty { removeAll() }
     return expired
   }
 
-  /// Forgets the first entry.
-  mutating func removeFirst() {
-    entries.removeFirst()
-    if entries.isEmpty { removeAll() }
-  }
-
-  mutating func removeAll() {
-    bytes.removeAll()
-    entries.removeAll()
-  }
+  /// Takes the first entry.
+  mutating func removeFirst() -> Entry { entries.removeFirst() }
 }

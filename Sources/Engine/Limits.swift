@@ -4,6 +4,8 @@
 struct Limits: Sendable {
   /// Sessions of a server.
   var sessions = 4096
+  /// Channels of a server.
+  var channels = 16_384
   /// Channels of one session of a server.
   var channelsPerSession = 64
   /// Flows of one session: app endpoints of one client.

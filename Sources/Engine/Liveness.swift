@@ -5,7 +5,7 @@ internal import Wire
 
 /// What is believed of a channel's path, best first.
 enum Health: Int, Comparable, Sendable {
-  /// Something valid was received since the last doubt.
+  /// Nothing speaks against it: heard since the last doubt, or never doubted.
   case healthy
   /// Sent for a while and nothing heard, or warned of by an RST or FIN: being probed.
   case doubtful
@@ -21,9 +21,12 @@ struct RoundTrip: Sendable {
   private var variation = Duration.zero
   private var isBound = false
 
+  /// No path is slower: without a key a sample may be anyone's.
+  static let limit = Duration.seconds(10)
+
   /// How long to wait for the answer to a probe.
   var timeout: Duration {
-    max(.milliseconds(250), (smoothed ?? .zero) + variation * 4)
+    min(max(.milliseconds(250), (smoothed ?? .zero) + variation * 4), Self.limit)
   }
 
   /// Takes an upper bound for the first sample: the answer to a segment that was sent more than
@@ -47,13 +50,22 @@ struct RoundTrip: Sendable {
   }
 }
 
-/// The liveness of one channel.
+/// The liveness of one channel:
+///
+///     healthy ── sent, nothing heard for `patience`; doubt, ask ──► doubtful ── 3 probes ──► silent
+///        ▲                                                             │                      │
+///        └──────────────────────────── heard ──────────────────────────┴──────────────────────┘
+///
+/// `doubt` follows a warning (RST, FIN, the peer's suspect frame), `ask` a change of the network, and
+/// `retry` gives a silent channel another round because others are heard again.
 struct Liveness: Sendable {
   /// So many unanswered probes make a channel silent.
   static let probeLimit = 3
 
   private(set) var health = Health.healthy
   private(set) var lastHeard: Instant
+  /// When the channel was last doubted after it was healthy.
+  private(set) var doubtedAt: Instant
   private(set) var roundTrip = RoundTrip()
   /// When something was first sent that nothing was heard after.
   private var unheardSince: Instant?
@@ -62,9 +74,13 @@ struct Liveness: Sendable {
   private var patience: Int64 = 500_000_000
   private var probesUnanswered = 0
   private var lastProbe: Instant
+  /// The stamps of the last probes, the newest first. An answer with another one is not ours: without
+  /// a key, anybody's stamp would make the path look slow, and a slow path dies slowly.
+  private var stamps: InlineArray<4, UInt32?> = .init(repeating: nil)
 
   init(at now: Instant) {
     lastHeard = now
+    doubtedAt = now
     lastProbe = now
   }
 
@@ -88,6 +104,17 @@ struct Liveness: Sendable {
     return health != .healthy
   }
 
+  /// Notes the stamp of a probe that is sent.
+  mutating func asked(_ stamp: UInt32) {
+    for index in (1..<stamps.count).reversed() { stamps[index] = stamps[index - 1] }
+    stamps[0] = stamp
+  }
+
+  /// Whether one of the last probes had this stamp.
+  func hasAsked(_ stamp: UInt32) -> Bool {
+    stamps.indices.contains { stamps[$0] == stamp }
+  }
+
   mutating func measured(_ sample: Duration) {
     roundTrip.add(sample)
     updatePatience()
@@ -100,7 +127,8 @@ struct Liveness: Sendable {
   }
 
   private mutating func updatePatience() {
-    patience = max(500_000_000, (roundTrip.smoothed ?? .zero).wholeNanoseconds * 2)
+    let twice = min((roundTrip.smoothed ?? .zero) * 2, RoundTrip.limit)
+    patience = max(500_000_000, twice.wholeNanoseconds)
   }
 
   /// A warning (RST or FIN from outside, the peer's suspect frame): prefer others, and probe at
@@ -108,6 +136,7 @@ struct Liveness: Sendable {
   mutating func doubt(at now: Instant) {
     guard health == .healthy else { return }
     health = .doubtful
+    doubtedAt = now
     probesUnanswered = 0
     lastProbe = now - roundTrip.timeout
   }
@@ -115,7 +144,7 @@ struct Liveness: Sendable {
   /// The network changed: the next probe is due at once, whatever is believed of the path.
   mutating func ask(at now: Instant) {
     doubt(at: now)
-    if health == .silent { lastProbe = Instant(nanoseconds: .min) }
+    if health == .silent { lastProbe = now - Dialer.longestPause }
   }
 
   /// Another round of probes for a silent channel, since others hear again.
@@ -148,7 +177,10 @@ struct Liveness: Sendable {
       lastProbe = now
       return .becameSilent
     }
-    if health == .healthy { health = .doubtful }
+    if health == .healthy {
+      health = .doubtful
+      doubtedAt = now
+    }
     probesUnanswered &+= 1
     lastProbe = now
     return .sendProbe

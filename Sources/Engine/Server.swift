@@ -107,12 +107,13 @@ extension TunnelEngine {
         segment.acknowledgment &- 1, for: tuple, clientISN: segment.sequence &- 1, at: now)
     else { return reject(segment, on: tuple, into: &segments, at: now) }
     guard hello.version == Hello.currentVersion else {
-      return tellVersion(hello.version, of: tuple.remote)
+      return answerVersion(hello, segment, on: tuple, into: &segments)
     }
-    guard let session = session(hello.session, at: now),
-      sessions[session].channels.count < limits.channelsPerSession
-    else { return counters.drop(.limitReached) }
     if let previous = byTuple[tuple] { removeChannel(previous, at: now) }
+    guard channels.count < limits.channels, let session = session(hello.session, at: now) else {
+      return counters.drop(.limitReached)
+    }
+    makeRoom(in: session, at: now)
     let index = addChannel(
       makeChannel(segment, hello, on: tuple, session: session, mss: mss, at: now))
     channels[index].retryAt = now + Self.confirmationTime
@@ -120,6 +121,37 @@ extension TunnelEngine {
     counters.channelsOpened &+= 1
     sendHello(on: index, into: &segments)
     events.append(.channelOpened(channel: index, tuple))
+  }
+
+  /// A client that comes from ever new addresses leaves channels behind: the one that was silent for
+  /// the longest makes room.
+  private mutating func makeRoom(in session: Int, at now: Instant) {
+    guard sessions[session].channels.count >= limits.channelsPerSession,
+      let oldest = sessions[session].channels.min(by: {
+        channels[$0].liveness.lastHeard < channels[$1].liveness.lastHeard
+      })
+    else { return }
+    counters.drop(.limitReached)
+    removeChannel(oldest, at: now)
+  }
+
+  /// A client that speaks another version learns of it from our own Hello; nothing is kept.
+  private mutating func answerVersion(
+    _ hello: Hello, _ segment: borrowing TCPSegment, on tuple: FourTuple,
+    into segments: inout SegmentBatch
+  ) {
+    tellVersion(hello.version, of: tuple.remote)
+    let answer = Hello(
+      observed: hello.observed,
+      segmentSize: UInt16(interfacePath(tuple.local.address).segmentSize),
+      channel: hello.channel, session: hello.session)
+    guard begin(answer, into: &segments) else { return counters.drop(.batchFull) }
+    let end = segment.sequence &+ UInt32(truncatingIfNeeded: segment.payload.byteCount)
+    let header = TCPHeader(
+      sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
+      sequence: segment.acknowledgment, acknowledgment: end, flags: [.ack, .psh], window: .max)
+    segments.finishRun(
+      header, from: tuple.local.address, to: tuple.remote.address, identification: 0)
   }
 
   private mutating func makeChannel(
@@ -135,8 +167,10 @@ extension TunnelEngine {
     var channel = Channel(
       tuple: tuple, id: hello.channel, session: session, slot: 0, state: .unconfirmed, tcp: tcp,
       path: interfacePath(tuple.local.address),
+      // Of the SYN there is only the cookie's class of its MSS, and that scaling survived.
       observed: TCPOptions(maximumSegmentSize: mss, windowScale: hello.observed.windowScale),
-      peerSegmentSize: min(Int(mss), Int(hello.segmentSize)), at: now)
+      peerSegmentSize: Int(
+        min(mss, hello.segmentSize, hello.observed.maximumSegmentSize ?? .max)), at: now)
     channel.tcp.received(
       upTo: segment.sequence &+ UInt32(truncatingIfNeeded: segment.payload.byteCount))
     return channel
@@ -167,9 +201,10 @@ extension TunnelEngine {
     return index
   }
 
-  /// The session has no channel left: it ends later, unless a channel comes.
+  /// The session has no channel left: it ends later, unless a channel comes. Without a flow there is
+  /// nothing to keep it for.
   mutating func endLater(_ session: Int, at now: Instant) {
-    let end = now + configuration.idleTimeout
+    let end = sessions[session].flowCount == 0 ? now : now + configuration.idleTimeout
     sessions[session].endsAt = end
     timers.schedule(.session(session), at: end)
   }
@@ -181,9 +216,10 @@ extension TunnelEngine {
     }
     for flow in flows.indices(ofSession: index) { removeFlow(flow, at: now) }
     bySession[sessions[index].id] = nil
-    events.append(.sessionEnded(sessions[index].id))
+    if sessions[index].wasConnected { events.append(.sessionEnded(sessions[index].id)) }
     timers.cancel(.session(index))
     sessions.remove(index)
+    sessions.recycle(index)
   }
 
   /// The server's new flow for a datagram that names an unknown one; nil on a client, or where

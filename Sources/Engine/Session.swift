@@ -16,6 +16,8 @@ struct Session {
   /// Channels by id that an RST or FIN has hit, to be named to the peer on a healthy channel.
   var suspects: [UInt32] = []
   var flowCount = 0
+  /// Whether a channel of it was ever open.
+  var wasConnected = false
   /// When an app last sent a datagram.
   var lastSent: Instant
   /// When a datagram last passed, either way.

@@ -23,12 +23,18 @@ struct Slab<Element> {
     return elements.count - 1
   }
 
-  /// Takes the element at `index` out.
+  /// Takes the element at `index` out. The index is not given again before `recycle`: whoever was
+  /// told of it has to hear that it ended first.
   mutating func remove(_ index: Int) {
     precondition(isUsed[index])
     isUsed[index] = false
-    free.append(index)
     count -= 1
+  }
+
+  /// Lets the index of a removed element be given again.
+  mutating func recycle(_ index: Int) {
+    precondition(!isUsed[index])
+    free.append(index)
   }
 
   /// Whether there is an element at `index`.

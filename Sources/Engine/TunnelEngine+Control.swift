@@ -9,7 +9,7 @@ extension TunnelEngine {
   /// The largest probe that is answered with its own payload, in bytes.
   private static let probeLimit = 64
   /// How long a channel lasts after both sides closed it, for frames that were overtaken.
-  private static let lingerTime = Duration.seconds(1)
+  static let lingerTime = Duration.seconds(1)
 
   /// Sends one control frame.
   mutating func sendFrame(
@@ -55,9 +55,11 @@ extension TunnelEngine {
 
   /// A probe carries the moment that it was sent, in microseconds; the answer brings it back.
   mutating func sendProbe(on index: Int, into segments: inout SegmentBatch, at now: Instant) {
-    let stamp: InlineArray<1, UInt32> = [Self.microseconds(now).bigEndian]
+    let stamp = Self.microseconds(now)
+    channels[index].liveness.asked(stamp)
+    let payload: InlineArray<1, UInt32> = [stamp.bigEndian]
     sendFrame(
-      .probe, stamp.span.octets, on: index, expectsReply: true, into: &segments, at: now)
+      .probe, payload.span.octets, on: index, expectsReply: true, into: &segments, at: now)
   }
 
   private static func microseconds(_ now: Instant) -> UInt32 {
@@ -65,26 +67,35 @@ extension TunnelEngine {
   }
 
   mutating func receiveControl(
-    _ header: FrameHeader, _ payload: RawSpan, on index: Int, replies: inout SegmentBatch,
+    _ type: FrameType, _ payload: RawSpan, on index: Int, replies: inout SegmentBatch,
     at now: Instant
   ) {
-    switch FrameType(rawValue: header.type) {
-    case .probe where channels[index].closeSequence == nil:
-      let echo = payload.extracting(0..<min(payload.byteCount, Self.probeLimit))
-      sendFrame(.answer, echo, on: index, into: &replies, at: now)
+    switch type {
+    case .probe: answer(payload, on: index, into: &replies, at: now)
     case .answer: receiveAnswer(payload, on: index, at: now)
     case .suspect: receiveSuspects(payload, on: index, into: &replies, at: now)
     case .close: receiveClose(on: index, into: &replies, at: now)
-    case .keepalive, .probe: break
-    case .datagram, nil: counters.drop(.unknownFrame)
+    case .keepalive, .datagram: break
     }
   }
 
+  /// Answers a probe: at most once for all that a packet holds, so that frames of 8 bytes do not
+  /// become packets.
+  private mutating func answer(
+    _ payload: RawSpan, on index: Int, into segments: inout SegmentBatch, at now: Instant
+  ) {
+    guard channels[index].closeSequence == nil, !channels[index].hasAnswered else { return }
+    channels[index].hasAnswered = true
+    let echo = payload.extracting(0..<min(payload.byteCount, Self.probeLimit))
+    sendFrame(.answer, echo, on: index, into: &segments, at: now)
+  }
+
   private mutating func receiveAnswer(_ payload: RawSpan, on index: Int, at now: Instant) {
-    guard payload.byteCount >= 4 else { return }
+    guard payload.byteCount >= 4, channels[index].liveness.hasAsked(payload.be32(at: 0)) else {
+      return
+    }
     let elapsed = Int32(bitPattern: Self.microseconds(now) &- payload.be32(at: 0))
-    // Without a key the stamp may be anyone's; no path takes a minute.
-    guard elapsed >= 0, elapsed < 60_000_000 else { return }
+    guard elapsed >= 0, .microseconds(elapsed) < RoundTrip.limit else { return }
     channels[index].liveness.measured(.microseconds(max(elapsed, 1)))
   }
 }
@@ -102,6 +113,8 @@ extension TunnelEngine {
       markStale(channels[index].session)
       sendClose(on: index, into: &segments, at: now)
       retryLater(index, at: now)
+      // The close may be lost on a path that is: the peer hears of it on another one, too.
+      if !isClosing { report(index, into: &segments, at: now) }
     case .closing, .lingering: break
     }
   }
@@ -110,8 +123,10 @@ extension TunnelEngine {
   /// with the same.
   mutating func sendClose(on index: Int, into segments: inout SegmentBatch, at now: Instant) {
     guard let sequence = channels[index].closeSequence else {
-      channels[index].closeSequence = channels[index].tcp.sendNext
-      return sendFrame(.close, on: index, flags: [.ack, .psh, .fin], into: &segments, at: now)
+      let next = channels[index].tcp.sendNext
+      sendFrame(.close, on: index, flags: [.ack, .psh, .fin], into: &segments, at: now)
+      if channels[index].tcp.sendNext != next { channels[index].closeSequence = next }
+      return
     }
     guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
     let frame = channels[index].nextFrame(.close, length: 0)
@@ -152,25 +167,26 @@ extension TunnelEngine {
       sendClose(on: index, into: &segments, at: now)
     }
   }
-
-  mutating func receiveReset(
-    _ segment: borrowing TCPSegment, on index: Int, into segments: inout SegmentBatch,
-    at now: Instant
-  ) {
-    warned(index, sequence: segment.sequence, into: &segments, at: now)
-  }
 }
 
 // RST and FIN from outside are never believed, but a NAT may believe them: the channel is probed,
 // others are preferred, and the client opens a replacement whatever the probe says.
 extension TunnelEngine {
-  private mutating func warned(
+  /// An RST, or a FIN without a close frame.
+  mutating func warned(
     _ index: Int, sequence: UInt32, into segments: inout SegmentBatch, at now: Instant
   ) {
     counters.drop(.foreignReset)
     guard channels[index].state == .open, channels[index].tcp.isInWindow(sequence),
       suspect(index, at: now)
     else { return }
+    report(index, into: &segments, at: now)
+  }
+
+  /// Names the channel to the peer.
+  private mutating func report(
+    _ index: Int, into segments: inout SegmentBatch, at now: Instant
+  ) {
     let session = channels[index].session
     if !sessions[session].suspects.contains(channels[index].id) {
       sessions[session].suspects.append(channels[index].id)
@@ -207,7 +223,8 @@ extension TunnelEngine {
     _ payload: RawSpan, on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
     let session = channels[index].session
-    for offset in stride(from: 0, to: payload.byteCount & ~3, by: 4) {
+    let length = min(payload.byteCount & ~3, 4 * limits.channelsPerSession)
+    for offset in stride(from: 0, to: length, by: 4) {
       let id = payload.be32(at: offset)
       for suspected in sessions[session].channels
       where channels[suspected].id == id && channels[suspected].state == .open {

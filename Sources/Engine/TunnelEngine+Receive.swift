@@ -19,29 +19,38 @@ extension TunnelEngine {
         counters.drop(.malformed)
         continue
       }
+      let tuple = FourTuple(
+        local: Endpoint(packet.destination, segment.destinationPort),
+        remote: Endpoint(packet.source, segment.sourcePort))
+      let channel = byTuple[tuple]
+      // Before the checksum, which costs more: another client's segments come by here, too.
+      guard channel != nil || listener != nil else {
+        counters.drop(.unknownChannel)
+        continue
+      }
       guard slot.isChecksumTrusted || TCPSegment.isChecksumValid(of: packet) else {
         counters.drop(.badChecksum)
         continue
       }
-      let tuple = FourTuple(
-        local: Endpoint(packet.destination, segment.destinationPort),
-        remote: Endpoint(packet.source, segment.sourcePort))
       let payloadStart = slot.offset &+ packet.headerLength &+ segment.headerLength
-      receive(
-        segment, on: tuple, payloadStart: payloadStart, into: &datagrams, replies: &replies,
-        at: now)
+      if let channel, !isHandshake(segment) {
+        receive(
+          segment, on: channel, payloadStart: payloadStart, into: &datagrams, replies: &replies,
+          at: now)
+      } else if listener != nil {
+        serverReceive(segment, on: tuple, into: &replies, at: now)
+      } else if let channel {
+        clientReceive(segment, on: channel, into: &replies, at: now)
+      }
     }
   }
 
   private mutating func receive(
-    _ segment: borrowing TCPSegment, on tuple: FourTuple, payloadStart: Int,
+    _ segment: borrowing TCPSegment, on index: Int, payloadStart: Int,
     into datagrams: inout DatagramBatch, replies: inout SegmentBatch, at now: Instant
   ) {
-    guard let index = byTuple[tuple], !isHandshake(segment) else {
-      return receiveHandshake(segment, on: tuple, replies: &replies, at: now)
-    }
     guard !segment.flags.contains(.rst) else {
-      return receiveReset(segment, on: index, into: &replies, at: now)
+      return warned(index, sequence: segment.sequence, into: &replies, at: now)
     }
     guard channels[index].state != .synSent, channels[index].state != .helloSent else { return }
     guard channels[index].tcp.isAcceptable(segment) else { return counters.drop(.outsideWindow) }
@@ -49,7 +58,6 @@ extension TunnelEngine {
     let end = receiveFrames(
       of: segment.payload, on: index, payloadStart: payloadStart, into: &datagrams,
       replies: &replies, at: now)
-    guard channels.contains(index) else { return }
     if end > 0 {
       channels[index].tcp.received(upTo: segment.sequence &+ UInt32(truncatingIfNeeded: end))
       noteHeard(on: index, into: &replies, at: now)
@@ -67,26 +75,15 @@ extension TunnelEngine {
         && segment.payload.byte(at: 0) == Hello.recordType
   }
 
-  private mutating func receiveHandshake(
-    _ segment: borrowing TCPSegment, on tuple: FourTuple, replies: inout SegmentBatch,
-    at now: Instant
-  ) {
-    if listener != nil {
-      serverReceive(segment, on: tuple, into: &replies, at: now)
-    } else if let index = byTuple[tuple] {
-      clientReceive(segment, on: index, into: &replies, at: now)
-    } else {
-      counters.drop(.unknownChannel)
-    }
-  }
-
-  /// Gives each frame of a payload to who it is for. Returns how far the valid ones reach.
+  /// Gives each frame of a payload to who it is for. Returns where the last valid one ends, 0 where
+  /// there is none.
   private mutating func receiveFrames(
     of payload: RawSpan, on index: Int, payloadStart: Int, into datagrams: inout DatagramBatch,
     replies: inout SegmentBatch, at now: Instant
   ) -> Int {
     var offset = 0
     var validEnd = 0
+    channels[index].hasAnswered = false
     while let header = FrameHeader(parsing: payload, at: offset) {
       let start = offset &+ FrameHeader.byteCount
       let end = start &+ Int(header.length)
@@ -96,14 +93,18 @@ extension TunnelEngine {
         counters.drop(.repeatedFrame)
         continue
       }
+      guard let type = FrameType(rawValue: header.type) else {
+        counters.drop(.unknownFrame)
+        continue
+      }
       validEnd = end
-      if header.type == FrameType.datagram.rawValue {
+      if type == .datagram {
         deliver(
           header.flow, payloadStart &+ start..<payloadStart &+ end, from: index, to: &datagrams,
           at: now)
       } else {
         receiveControl(
-          header, payload.extracting(start..<end), on: index, replies: &replies, at: now)
+          type, payload.extracting(start..<end), on: index, replies: &replies, at: now)
       }
     }
     if offset < payload.byteCount { counters.drop(.truncatedFrame) }
@@ -134,7 +135,8 @@ extension TunnelEngine {
   ) {
     let isConfirmation = channels[index].state == .unconfirmed
     if isConfirmation { confirm(index, into: &segments, at: now) }
-    if channels[index].liveness.heard(at: now) || isConfirmation {
+    let isNews = channels[index].liveness.heard(at: now)
+    if (isNews || isConfirmation) && channels[index].state == .open {
       becameHealthy(index, into: &segments, at: now)
     }
     if channels[index].acknowledgmentDue == nil {

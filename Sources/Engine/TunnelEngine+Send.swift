@@ -170,12 +170,52 @@ extension TunnelEngine {
     hasToldTooLarge = true
     let limit = sessions[session].candidates.map { channels[$0].segmentSize }.max() ?? 0
     events.append(
-      .datagramTooLarge(size: size - FrameHeader.byteCount, limit: limit - FrameHeader.byteCount))
+      .datagramTooLarge(
+        size: size - FrameHeader.byteCount, limit: max(0, limit - FrameHeader.byteCount)))
   }
 
   private mutating func hold(_ datagram: RawSpan, flow: UInt16, at now: Instant) {
     guard dialer != nil else { return counters.drop(.noChannel) }
     dropOldHeld(at: now)
     if !held.append(datagram, flow: flow, at: now) { counters.drop(.heldTooLong) }
+  }
+
+  /// Sends what was held, in order, on the first channel that is up.
+  mutating func sendAllHeld(
+    on index: Int, into segments: inout SegmentBatch, at now: Instant
+  ) {
+    dropOldHeld(at: now)
+    while !held.isEmpty {
+      if let reason = send(held.removeFirst(), on: index, into: &segments, at: now) {
+        counters.drop(reason)
+      } else {
+        counters.datagramsSent &+= 1
+      }
+    }
+  }
+
+  /// Sends one held datagram; gives why where that cannot be.
+  private mutating func send(
+    _ entry: HoldQueue.Entry, on index: Int, into segments: inout SegmentBatch, at now: Instant
+  ) -> DropReason? {
+    let size = FrameHeader.byteCount + entry.bytes.count
+    guard size <= channels[index].segmentSize else { return .tooLarge }
+    guard size <= channels[index].tcp.sendRoom else { return .windowFull }
+    var run: OpenRun?
+    begin(&run, on: index, into: &segments)
+    guard run != nil else { return .batchFull }
+    let header = channels[index].nextFrame(.datagram, length: entry.bytes.count, flow: entry.flow)
+    guard segments.appendFrame(header, copying: entry.bytes.span.octets) else {
+      segments.abandonRun()
+      return .batchFull
+    }
+    run?.add(size)
+    finish(&run, into: &segments, at: now)
+    return nil
+  }
+
+  mutating func dropOldHeld(at now: Instant) {
+    let expired = held.removeOlder(than: now - HoldQueue.ageLimit)
+    for _ in 0..<expired { counters.drop(.heldTooLong) }
   }
 }

@@ -15,13 +15,19 @@ extension TunnelEngine {
   /// The open channels of the best health are the candidates: one that is being probed carries
   /// nothing while others are healthy, and when all are silent all are tried.
   private mutating func refreshCandidates(_ session: Int) {
-    let open = sessions[session].channels.filter { channels[$0].state == .open }
-    let best = open.map { channels[$0].liveness.health }.min() ?? .silent
     let was = sessions[session].health
-    sessions[session].candidates = open.filter { channels[$0].liveness.health == best }
+    var best = Health.silent
+    sessions[session].candidates.removeAll(keepingCapacity: true)
+    for index in sessions[session].channels where channels[index].state == .open {
+      let health = channels[index].liveness.health
+      if health < best { sessions[session].candidates.removeAll(keepingCapacity: true) }
+      best = min(best, health)
+      if health == best { sessions[session].candidates.append(index) }
+    }
     sessions[session].health = best
     sessions[session].isStale = false
     if was == .silent && best != .silent {
+      sessions[session].wasConnected = true
       events.append(.connected(sessions[session].id))
     } else if was != .silent && best == .silent && !isClosing {
       events.append(.disconnected(sessions[session].id))
@@ -53,11 +59,34 @@ extension TunnelEngine {
     let session = channels[index].session
     markStale(session)
     _ = hasCandidate(session)
-    // Silent alone: dead. Silent with all others: an outage, and every channel is kept.
-    if dialer != nil, sessions[session].health == .healthy {
+    guard dialer != nil else { return }
+    if othersHear(index) {
       channelLost(index, at: now)
       closeChannel(index, at: now, into: &segments)
+    } else if sessions[session].health == .silent {
+      // An outage: every channel is kept, and one more is dialled each second.
+      tickDialerSoon(at: now)
+    } else {
+      // The others are only not doubted: one round trip tells whether this one is silent alone.
+      for other in sessions[session].candidates { ask(other, at: now) }
     }
+  }
+
+  /// Whether another channel was heard since this one was doubted: then this one is dead, and it is
+  /// no outage.
+  private func othersHear(_ index: Int) -> Bool {
+    let doubtedAt = channels[index].liveness.doubtedAt
+    return sessions[channels[index].session].channels.contains { other in
+      other != index && channels[other].state == .open
+        && channels[other].liveness.lastHeard > doubtedAt
+    }
+  }
+
+  /// Has the channel probed at once.
+  mutating func ask(_ index: Int, at now: Instant) {
+    channels[index].liveness.ask(at: now)
+    markStale(channels[index].session)
+    reschedule(index, at: now)
   }
 
   /// A channel is lost, or about to be closed: a client fills its slot again.
@@ -69,6 +98,7 @@ extension TunnelEngine {
     dialer?.slots[slot].isSuspect = false
     dialer?.redraw(slot, random: &random)
     tickDialerSoon(at: now)
+    keepFirstAlive(at: now)
   }
 
   /// Adds a channel to the tables.

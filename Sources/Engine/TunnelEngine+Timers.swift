@@ -35,24 +35,24 @@ extension TunnelEngine {
   }
 
   private func deadline(of index: Int, at now: Instant) -> Instant {
-    let channel = channels[index]
-    guard channel.state == .open else { return channel.retryAt }
-    let probeAt = channel.liveness.deadline(
-      silentInterval: silentInterval(channel.session, at: now))
-    let idleAt = dialer == nil ? forgetAt(channel) : channel.keepaliveAt
-    let acknowledgeAt = channel.acknowledgmentDue ?? .distantFuture
-    return min(min(acknowledgeAt, rewindAt(channel)), min(probeAt, idleAt))
+    guard channels[index].state == .open else { return channels[index].retryAt }
+    let interval = silentInterval(channels[index].session, at: now)
+    let probeAt = channels[index].liveness.deadline(silentInterval: interval)
+    let idleAt = dialer == nil ? forgetAt(index) : channels[index].keepaliveAt
+    let acknowledgeAt = channels[index].acknowledgmentDue ?? .distantFuture
+    return min(min(acknowledgeAt, rewindAt(index)), min(probeAt, idleAt))
   }
 
-  private func rewindAt(_ channel: Channel) -> Instant {
-    guard let since = channel.fullSince else { return .distantFuture }
-    return since + channel.liveness.roundTrip.timeout
+  private func rewindAt(_ index: Int) -> Instant {
+    guard let since = channels[index].fullSince else { return .distantFuture }
+    return since + channels[index].liveness.roundTrip.timeout
   }
 
-  private func forgetAt(_ channel: Channel) -> Instant {
+  private func forgetAt(_ index: Int) -> Instant {
     let isSpare =
-      channel.liveness.health == .silent && sessions[channel.session].health == .healthy
-    return channel.liveness.lastHeard + (isSpare ? Self.silentTime : Self.deafTime)
+      channels[index].liveness.health == .silent
+      && sessions[channels[index].session].health == .healthy
+    return channels[index].liveness.lastHeard + (isSpare ? Self.silentTime : Self.deafTime)
   }
 
   /// How often a silent channel is probed: often while the app is waiting.
@@ -80,10 +80,9 @@ extension TunnelEngine {
   private mutating func serviceOpen(
     _ index: Int, at now: Instant, into segments: inout SegmentBatch
   ) {
-    if dialer == nil && forgetAt(channels[index]) <= now { return removeChannel(index, at: now) }
-    if rewindAt(channels[index]) <= now {
-      channels[index].fullSince = nil
-      channels[index].tcp.rewind()
+    if dialer == nil && forgetAt(index) <= now { return removeChannel(index, at: now) }
+    if rewindAt(index) <= now {
+      rewind(index, into: &segments, at: now)
     }
     if let due = channels[index].acknowledgmentDue, due <= now {
       // Datagrams are answered with a sign of life, so that the sender knows that they arrive.
@@ -102,6 +101,16 @@ extension TunnelEngine {
     if channels[index].liveness.deadline(silentInterval: interval) <= now {
       probe(index, at: now, into: &segments)
     }
+  }
+
+  /// The window stayed full for a probe timeout. Where it is closed even so, a probe finds out
+  /// whether it still is (RFC 9293, section 3.8.6.1).
+  private mutating func rewind(
+    _ index: Int, into segments: inout SegmentBatch, at now: Instant
+  ) {
+    channels[index].fullSince = nil
+    channels[index].tcp.rewind()
+    if channels[index].tcp.sendRoom <= 0 { sendProbe(on: index, into: &segments, at: now) }
   }
 
   private mutating func probe(_ index: Int, at now: Instant, into segments: inout SegmentBatch) {

@@ -87,6 +87,7 @@ public struct TunnelEngine: ~Copyable {
   var flows = FlowTable()
   var timers = TimerQueue()
   var events: [Event] = []
+  private var eventsTaken = 0
 
   // Client only.
   var dialer: Dialer?
@@ -124,7 +125,19 @@ public struct TunnelEngine: ~Copyable {
 
   /// The next thing for the driver to do; call until nil after every other verb.
   public mutating func nextEvent() -> Event? {
-    events.isEmpty ? nil : events.removeFirst()
+    guard eventsTaken < events.count else {
+      events.removeAll(keepingCapacity: true)
+      eventsTaken = 0
+      return nil
+    }
+    defer { eventsTaken += 1 }
+    // From here on the driver knows that the index is free.
+    switch events[eventsTaken] {
+    case .channelClosed(let channel, _): channels.recycle(channel)
+    case .flowClosed(let flow): flows.recycle(flow)
+    default: break
+    }
+    return events[eventsTaken]
   }
 
   /// Tells what the way of a channel can carry, when it opened and when that changed.

@@ -76,7 +76,7 @@ import Wire
 
   @Test(arguments: starts) func sendRoom(_ start: UInt32) {
     var connection = Self.connection(start)
-    let limit = TCPProfile.inFlightLimit
+    let limit = TCPProfile.inFlightLimit - TCPProfile.controlReserve
     #expect(connection.sendRoom == limit)
     let (header, identification) = connection.nextHeader(
       Self.tuple, flags: .ack, payloadLength: 3000, segmentCount: 10)
@@ -91,7 +91,7 @@ import Wire
     #expect(connection.sendRoom == limit - 2000)
     let narrow = Self.bytes(sequence: start &+ 77, acknowledgment: start &+ 1000, window: 10)
     _ = Self.acknowledge(narrow, &connection)
-    #expect(connection.sendRoom == 10 << 7 - 2000)
+    #expect(connection.sendRoom == 10 << 7 - 2000 - TCPProfile.controlReserve)
   }
 
   @Test(arguments: starts) func rewind(_ start: UInt32) {
@@ -105,7 +105,7 @@ import Wire
     #expect(Self.isAcceptable(late, connection) == true)
     #expect(Self.acknowledge(late, &connection) == true)
     #expect(connection.sendNext == start &+ 3000)
-    #expect(connection.sendRoom == TCPProfile.inFlightLimit)
+    #expect(connection.sendRoom == TCPProfile.inFlightLimit - TCPProfile.controlReserve)
   }
 
   @Test(arguments: starts) func receiving(_ start: UInt32) {
@@ -125,7 +125,7 @@ import Wire
     #expect(header.window == .max)
     _ = Self.acknowledge(
       Self.bytes(sequence: 82, acknowledgment: 5, window: 65_535), &connection)
-    #expect(connection.sendRoom == 65_535)
+    #expect(connection.sendRoom == 65_535 - TCPProfile.controlReserve)
     #expect(connection.acknowledgmentBytes < 65_535 / 2)
   }
 }

@@ -37,7 +37,7 @@ import Wire
     #expect(count == HoldQueue.byteLimit / 3000)
     #expect(queue.removeOlder(than: Self.moment(10)) == 10)
     #expect(queue.entries.map(\.flow) == (10..<UInt16(count)).map { $0 })
-    queue.removeFirst()
+    #expect(queue.removeFirst().bytes == datagram)
     #expect(queue.entries.first?.flow == 11)
     #expect(queue.removeOlder(than: .distantFuture) == count - 11)
     #expect(queue.isEmpty)
@@ -45,6 +45,18 @@ import Wire
     count = 0
     while queue.append(empty.rawSpan, flow: 1, at: Self.moment(0)) { count += 1 }
     #expect(count == HoldQueue.countLimit)
+  }
+
+  /// An index is not given again before it was let go of.
+  @Test func slabKeepsWhatEnded() {
+    var slab = Slab<Int>()
+    let first = slab.insert(1)
+    slab.remove(first)
+    let second = slab.insert(2)
+    #expect(first != second && !slab.contains(first))
+    slab.recycle(first)
+    #expect(slab.insert(3) == first)
+    #expect(slab.count == 2)
   }
 
   /// Against dictionaries, with indices used again.
@@ -61,6 +73,7 @@ import Wire
       if let index = byID[name], Bool.random(using: &random) {
         table.remove(index)
         #expect(!table.contains(index))
+        table.recycle(index)
         byID[name] = nil
       } else if byID[name] == nil {
         byID[name] = table.insert(

@@ -49,9 +49,11 @@ struct TCPConnection: Sendable {
     self.identification = identification
   }
 
-  /// How many more payload bytes may be in flight now.
+  /// How many more bytes of datagrams may be in flight now; some room is left to control frames,
+  /// which do not ask.
   var sendRoom: Int {
-    min(peerWindow, TCPProfile.inFlightLimit) &- sendNext.sequenceDistance(from: sendUnacknowledged)
+    min(peerWindow, TCPProfile.inFlightLimit) &- TCPProfile.controlReserve
+      &- sendNext.sequenceDistance(from: sendUnacknowledged)
   }
 
   /// So many received bytes are acknowledged without waiting: a quarter of what may be in flight.

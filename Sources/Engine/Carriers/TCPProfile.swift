@@ -16,6 +16,9 @@ enum TCPProfile {
   /// sequence number further ahead than this.
   static let inFlightLimit = 1 << 20
 
+  /// How much of that is left to control frames, in bytes.
+  static let controlReserve = 4096
+
   /// The option bytes of a SYN, or of a SYN-ACK to a SYN that had them all: MSS, NOP, NOP,
   /// SACK-permitted, NOP, window scale.
   static func options(mss: UInt16) -> InlineArray<12, UInt8> {

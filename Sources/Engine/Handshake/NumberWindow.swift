@@ -3,13 +3,14 @@
 internal import Wire
 
 /// A sliding window over 24-bit frame numbers, in the form of RFC 6479: a ring of blocks of bits.
-/// Frames older than the window count as seen.
+/// A frame older than the window counts as seen.
 struct NumberWindow: Sendable {
   /// How far behind the highest number a frame may still come.
   static let width = blockCount * 64 - 64
-  /// How far ahead of the highest number the next may be. Beyond, two in sequence are needed: one
-  /// damaged number must not make all that follow look old (RFC 3550, appendix A.1).
-  static let dropout = 65_536
+  /// How far ahead of the highest number the next may be. Beyond, and behind the window, two in
+  /// sequence are needed: one damaged number must not make all that follow look old (RFC 3550,
+  /// appendix A.1).
+  static let dropout = 4096
   private static let blockCount = 32
 
   private var blocks: InlineArray<32, UInt64> = .init(repeating: 0)
@@ -19,7 +20,7 @@ struct NumberWindow: Sendable {
   /// Whether the frame is new; it is seen from then on.
   mutating func accept(_ number: UInt32) -> Bool {
     let ahead = distance(to: number)
-    if ahead > Self.dropout {
+    if ahead > Self.dropout || ahead <= -Self.width {
       guard candidate == number else {
         candidate = (number &+ 1) & FrameHeader.numberMask
         return false
@@ -28,11 +29,7 @@ struct NumberWindow: Sendable {
       return true
     }
     candidate = nil
-    if ahead > 0 {
-      advance(to: number, by: ahead)
-    } else if ahead <= -Self.width {
-      return false
-    }
+    if ahead > 0 { advance(to: number, by: ahead) }
     return insert(number)
   }
 

@@ -6,27 +6,38 @@ extension TunnelEngine {
   /// Sends this side's Hello: the first time with the next sequence number, then again with the
   /// same.
   mutating func sendHello(on index: Int, into segments: inout SegmentBatch) {
-    let channel = channels[index]
-    let hello = Hello(
-      observed: channel.observed, segmentSize: UInt16(channel.path.segmentSize),
-      channel: channel.id, session: sessions[channel.session].id)
+    guard begin(hello(of: index), into: &segments) else { return counters.drop(.batchFull) }
+    let tuple = channels[index].tuple
+    let first = channels[index].firstSequence
+    let flags: TCPFlags = [.ack, .psh]
+    let (header, identification) =
+      channels[index].tcp.sendHighest == first
+      ? channels[index].tcp.nextHeader(tuple, flags: flags, payloadLength: Hello.recordByteCount)
+      : channels[index].tcp.repeatedHeader(tuple, flags: flags, sequence: first)
+    segments.finishRun(
+      header, from: tuple.local.address, to: tuple.remote.address, identification: identification)
+  }
+
+  private func hello(of index: Int) -> Hello {
+    Hello(
+      observed: channels[index].observed,
+      segmentSize: UInt16(channels[index].announcedSegmentSize), channel: channels[index].id,
+      session: sessions[channels[index].session].id)
+  }
+
+  /// Begins a segment with the Hello as its payload; false, and nothing done, where the batch is
+  /// full.
+  func begin(_ hello: Hello, into segments: inout SegmentBatch) -> Bool {
     var bytes = InlineArray<33, UInt8>(repeating: 0)
     var span = bytes.mutableSpan
     var record = span.mutableOctets
     hello.emitRecord(into: &record)
-    guard segments.beginRun(channel: nil), segments.append(copying: bytes.span.octets) else {
-      return counters.drop(.batchFull)
+    guard segments.beginRun(channel: nil) else { return false }
+    guard segments.append(copying: bytes.span.octets) else {
+      segments.abandonRun()
+      return false
     }
-    let flags: TCPFlags = [.ack, .psh]
-    let (header, identification) =
-      channel.tcp.sendHighest == channel.firstSequence
-      ? channels[index].tcp.nextHeader(
-        channel.tuple, flags: flags, payloadLength: Hello.recordByteCount)
-      : channels[index].tcp.repeatedHeader(
-        channel.tuple, flags: flags, sequence: channel.firstSequence)
-    segments.finishRun(
-      header, from: channel.tuple.local.address, to: channel.tuple.remote.address,
-      identification: identification)
+    return true
   }
 
   mutating func tellVersion(_ version: UInt8, of remote: Endpoint) {
