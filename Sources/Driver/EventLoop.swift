@@ -49,6 +49,7 @@ struct EventLoop: ~Copyable {
         try handle(tunnel.epoll.token(at: index), &tunnel, &role, process)
       }
       tunnel.advance(for: &role)
+      tunnel.retryRefused()
     }
   }
 

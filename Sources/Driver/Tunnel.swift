@@ -46,6 +46,7 @@ struct Tunnel: ~Copyable {
   var now: Instant
   /// Datagrams that apps or targets did not take.
   var undelivered = 0
+  var fallback = Fallback()
   let log: Logger
 
   /// Takes all that is there from the packet socket, for some rounds.
@@ -90,33 +91,5 @@ struct Tunnel: ~Copyable {
     segments.removeAll()
     while let event = engine.nextEvent() { role.handle(event, &self) }
     wire.send(&segments, payloads: packets, nextHops: nextHops)
-  }
-
-  /// Finds out how a channel's segments leave, and what that way can carry.
-  mutating func route(_ channel: Int, _ tuple: FourTuple) {
-    guard let hop = try? nextHops.find(tuple) else { return wire.setHop(nil, channel: channel) }
-    wire.setHop(hop.link, channel: channel)
-    engine.setPath(hop.path, channel: channel)
-  }
-
-  /// Takes in what happened to the network; the role hears of it once for all.
-  mutating func noteNetwork(
-    _ events: inout NetworkEvents, for role: inout some TunnelRole & ~Copyable
-  ) throws(SystemError) {
-    var isChanged = false
-    var isNeighbourOnly = true
-    while let event = try events.next() {
-      if try nextHops.note(event) {
-        isChanged = true
-        if case .neighbour = event { continue }
-        isNeighbourOnly = false
-      }
-    }
-    guard isChanged else { return }
-    for (channel, tuple) in engine.channelTuples { route(channel, tuple) }
-    guard !isNeighbourOnly else { return }
-    try wire.packet.replaceFilter(role.filter(addresses: Array(nextHops.addresses.keys)))
-    role.networkChanged(&self)
-    handleEvents(for: &role)
   }
 }

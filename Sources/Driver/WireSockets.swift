@@ -13,6 +13,9 @@ struct WireSockets: ~Copyable {
   private var hops: [LinkHop?] = []
   /// Whether a firewall's OUTPUT policy refuses what the raw socket sends.
   private var isRawRefused = false
+  /// Channels whose link refused what AF_PACKET gave it: the raw socket carries their runs.
+  private(set) var refused: Set<Int> = []
+  private var reportedErrors: Set<Int32> = []
   private var packetsLost = 0
   private let log: Logger
 
@@ -29,6 +32,7 @@ struct WireSockets: ~Copyable {
   mutating func setHop(_ hop: LinkHop?, channel: Int) {
     while hops.count <= channel { hops.append(nil) }
     hops[channel] = hop
+    refused.remove(channel)
   }
 
   /// Sends everything in the batch; `payloads` is what its pieces lie in.
@@ -42,11 +46,27 @@ struct WireSockets: ~Copyable {
     let slow = raw.send(segments, payloads: payloads, hops: hops)
     hops.removeLast(hops.count - channelCount)
     packetsLost += fast.lost + slow.lost
+    if fast.isRefused { fallBack(segments, fast.lastError) }
     if slow.lastError == EPERM, !isRawRefused {
       isRawRefused = true
       log.warning(
         "a firewall's OUTPUT policy refuses raw IP packets: control segments go by AF_PACKET")
     }
+  }
+
+  /// Leaves the channels of this batch to the raw socket: it cuts the runs itself, and the kernel
+  /// finds the way.
+  private mutating func fallBack(_ segments: borrowing SegmentBatch, _ code: Int32) {
+    for index in 0..<segments.count {
+      guard let channel = segments[index].channel, hops.indices.contains(channel),
+        hops[channel] != nil
+      else { continue }
+      hops[channel] = nil
+      refused.insert(channel)
+    }
+    guard reportedErrors.insert(code).inserted else { return }
+    let error = SystemError(call: "send by AF_PACKET", code: code)
+    log.warning("\(error). Raw IP packets, which cost more, carry the datagrams for a while")
   }
 
   /// Gives the runs that belong to no channel a hop of their own, found by their destination.
