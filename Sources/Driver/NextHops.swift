@@ -16,6 +16,16 @@ struct NextHop {
   let path: Path
 }
 
+/// What changed.
+struct NetworkChanges: OptionSet {
+  let rawValue: UInt8
+
+  /// How a neighbour is reached.
+  static let neighbours = NetworkChanges(rawValue: 1)
+  /// Routes, devices or addresses: everything may be reached in another way.
+  static let routes = NetworkChanges(rawValue: 2)
+}
+
 /// The kernel's view of the network, kept up to date from its events.
 struct NextHops: ~Copyable {
   fileprivate struct NeighbourKey: Hashable {
@@ -27,6 +37,8 @@ struct NextHops: ~Copyable {
   private let interface: Int32?
   private let transmit: TransmitMode
   private var state: State
+  /// Whether devices or addresses are others than those known here, so that `read()` is due.
+  var isStale = false
 
   /// What the kernel said.
   fileprivate struct State {
@@ -47,11 +59,22 @@ struct NextHops: ~Copyable {
   /// The host's addresses, each with the MTU of its device in bytes.
   var addresses: [IPv4Address: Int] { state.addresses }
 
-  /// Takes an event in; false where it changes no way that a segment could take.
-  mutating func note(_ event: NetworkEvent) throws(SystemError) -> Bool {
-    if case .neighbour(let neighbour) = event { return state.note(neighbour) }
+  /// Takes an event in and says what changed, as far as that is known without `read()`.
+  mutating func note(_ event: NetworkEvent) -> NetworkChanges {
+    switch event {
+    case .neighbour(let neighbour): return state.note(neighbour) ? .neighbours : []
+    // Routes are never kept: each is asked for.
+    case .routes: return .routes
+    case .link, .addresses, .overrun:
+      isStale = true
+      return []
+    }
+  }
+
+  /// Reads the network's state anew; where that fails, it stays what it was.
+  mutating func read() throws(SystemError) {
     state = try State(netlink, interface: interface)
-    return true
+    isStale = false
   }
 
   /// How `tuple.remote` is reached. A local address or port of zero leaves it to the kernel.

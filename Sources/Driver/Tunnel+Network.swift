@@ -2,6 +2,7 @@
 
 import Engine
 import Kernel
+import Logging
 import Wire
 
 /// When to try AF_PACKET again on links that refused.
@@ -44,25 +45,52 @@ extension Tunnel {
     engine.setPath(hop.path, channel: channel)
   }
 
-  /// Takes in what happened to the network; the role hears of it once for all.
+  /// Takes in what happened to the network, all events of one wake at once: thousands may come
+  /// together, and to read the network's state takes three dumps. Nothing that fails here ends the
+  /// program: what was known before still holds until the next event.
   mutating func noteNetwork(
     _ events: inout NetworkEvents, for role: inout some TunnelRole & ~Copyable
-  ) throws(SystemError) {
-    var isChanged = false
-    var isNeighbourOnly = true
-    while let event = try events.next() {
-      if try nextHops.note(event) {
-        isChanged = true
-        if case .neighbour = event { continue }
-        isNeighbourOnly = false
-      }
+  ) {
+    var changes = drain(&events)
+    if nextHops.isStale {
+      readNetwork(for: role)
+      changes.insert(.routes)
     }
-    guard isChanged else { return }
+    guard changes != [] else { return }
     for (channel, tuple) in engine.channelTuples { route(channel, tuple) }
     fallback.reset()
-    guard !isNeighbourOnly else { return }
-    try wire.packet.replaceFilter(role.filter(addresses: Array(nextHops.addresses.keys)))
+    guard changes.contains(.routes) else { return }
     role.networkChanged(&self)
     handleEvents(for: &role)
+  }
+
+  private mutating func drain(_ events: inout NetworkEvents) -> NetworkChanges {
+    var changes: NetworkChanges = []
+    do throws(SystemError) {
+      while let event = try events.next() { changes.formUnion(nextHops.note(event)) }
+    } catch {
+      changes.formUnion(nextHops.note(.overrun))
+      report(error)
+    }
+    return changes
+  }
+
+  private mutating func readNetwork(for role: borrowing some TunnelRole & ~Copyable) {
+    do throws(SystemError) {
+      try nextHops.read()
+      try wire.packet.replaceFilter(role.filter(addresses: Array(nextHops.addresses.keys)))
+      networkError = nil
+    } catch {
+      nextHops.isStale = true
+      report(error)
+    }
+  }
+
+  /// Says an error once, until another one or none follows.
+  private mutating func report(_ error: SystemError) {
+    if error != networkError {
+      log.error("\(error). What was known of the network holds until it changes again")
+    }
+    networkError = error
   }
 }

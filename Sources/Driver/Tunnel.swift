@@ -47,6 +47,8 @@ struct Tunnel: ~Copyable {
   /// Datagrams that apps or targets did not take.
   var undelivered = 0
   var fallback = Fallback()
+  /// The latest failure to follow the network.
+  var networkError: SystemError?
   let log: Logger
 
   /// Takes all that is there from the packet socket, for some rounds.
