@@ -10,29 +10,30 @@ struct NextHop {
   /// The way around the kernel's routing; nil where the raw socket has to be used: loopback, a
   /// neighbour that is not known, a device whose link header we cannot write.
   let link: LinkHop?
+  /// The neighbour that `link` depends on, known or not; nil where it depends on none.
+  let neighbour: NeighbourKey?
   /// The address to send from.
   let source: IPv4Address
   /// What the way can carry.
   let path: Path
 }
 
-/// What changed.
-struct NetworkChanges: OptionSet {
-  let rawValue: UInt8
+/// Who has to be known to write a link header.
+struct NeighbourKey: Hashable {
+  let interface: Int32
+  let address: IPv4Address
+}
 
-  /// How a neighbour is reached.
-  static let neighbours = NetworkChanges(rawValue: 1)
-  /// Routes, devices or addresses: everything may be reached in another way.
-  static let routes = NetworkChanges(rawValue: 2)
+/// What changed.
+struct NetworkChanges {
+  /// Neighbours that are reached in another way.
+  var neighbours: Set<NeighbourKey> = []
+  /// Whether routes, devices or addresses changed: everything may be reached in another way.
+  var areRoutesOthers = false
 }
 
 /// The kernel's view of the network, kept up to date from its events.
 struct NextHops: ~Copyable {
-  fileprivate struct NeighbourKey: Hashable {
-    let interface: Int32
-    let address: IPv4Address
-  }
-
   private let netlink: NetlinkSocket
   private let interface: Int32?
   private let transmit: TransmitMode
@@ -59,15 +60,14 @@ struct NextHops: ~Copyable {
   /// The host's addresses, each with the MTU of its device in bytes.
   var addresses: [IPv4Address: Int] { state.addresses }
 
-  /// Takes an event in and says what changed, as far as that is known without `read()`.
-  mutating func note(_ event: NetworkEvent) -> NetworkChanges {
+  /// Takes an event in and adds what changed, as far as that is known without `read()`.
+  mutating func note(_ event: NetworkEvent, in changes: inout NetworkChanges) {
     switch event {
-    case .neighbour(let neighbour): return state.note(neighbour) ? .neighbours : []
+    case .neighbour(let neighbour):
+      if let key = state.note(neighbour) { changes.neighbours.insert(key) }
     // Routes are never kept: each is asked for.
-    case .routes: return .routes
-    case .link, .addresses, .overrun:
-      isStale = true
-      return []
+    case .routes: changes.areRoutesOthers = true
+    case .link, .addresses, .overrun: isStale = true
     }
   }
 
@@ -85,16 +85,20 @@ struct NextHops: ~Copyable {
       destinationPort: tuple.remote.port == 0 ? nil : tuple.remote.port,
       sourcePort: tuple.local.port == 0 ? nil : tuple.local.port)
     let link = state.links[route.interfaceIndex]
-    let hop = link.flatMap { linkHop(route, on: $0, to: tuple.remote.address) }
+    let neighbour = neighbour(on: route, to: tuple.remote.address)
+    let hop = link.flatMap { link in
+      neighbour.flatMap { LinkHop(on: link, to: state.neighbours[$0]) }
+    }
     let mtu = min(link?.mtu ?? 1500, route.mtu ?? .max)
     return NextHop(
-      link: hop, source: route.source, path: Path(mtu: mtu, carriesRuns: hop != nil))
+      link: hop, neighbour: neighbour, source: route.source,
+      path: Path(mtu: mtu, carriesRuns: hop != nil))
   }
 
-  private func linkHop(_ route: Route, on link: Link, to remote: IPv4Address) -> LinkHop? {
+  /// Whom to hand packets to on the link; nil where the raw socket has to be used.
+  private func neighbour(on route: Route, to remote: IPv4Address) -> NeighbourKey? {
     guard transmit == .auto, !route.isLocal, !route.hasIPv6Gateway else { return nil }
-    let key = NeighbourKey(interface: link.index, address: route.gateway ?? remote)
-    return LinkHop(on: link, to: state.neighbours[key])
+    return NeighbourKey(interface: route.interfaceIndex, address: route.gateway ?? remote)
   }
 }
 
@@ -103,19 +107,19 @@ extension NextHops.State {
     _ netlink: borrowing NetlinkSocket, interface: Int32?
   ) throws(SystemError) {
     for link in try Links.all(netlink) { links[link.index] = link }
-    for neighbour in try Neighbours.all(netlink) { _ = note(neighbour) }
+    for neighbour in try Neighbours.all(netlink) { note(neighbour) }
     for (address, index) in try LocalAddresses.all(netlink)
     where interface == nil || interface == index {
       addresses[address] = links[index]?.mtu ?? 1500
     }
   }
 
-  /// Notes a neighbour's link address; false where it is what it was.
-  fileprivate mutating func note(_ neighbour: Neighbour) -> Bool {
-    let key = NextHops.NeighbourKey(
-      interface: neighbour.interfaceIndex, address: neighbour.address)
+  /// Notes a neighbour's link address; nil where it is what it was.
+  @discardableResult
+  fileprivate mutating func note(_ neighbour: Neighbour) -> NeighbourKey? {
+    let key = NeighbourKey(interface: neighbour.interfaceIndex, address: neighbour.address)
     let address = neighbour.isUsable ? neighbour.linkAddress : nil
     defer { neighbours[key] = address }
-    return neighbours[key] != address
+    return neighbours[key] == address ? nil : key
   }
 }

@@ -33,16 +33,21 @@ extension Tunnel {
   /// Gives channels that the raw socket carries because their link refused another try.
   mutating func retryRefused() {
     guard !wire.refused.isEmpty, fallback.isOver(at: now) else { return }
-    for (channel, tuple) in engine.channelTuples where wire.refused.contains(channel) {
-      route(channel, tuple)
-    }
+    route(wire.refused)
   }
 
   /// Finds out how a channel's segments leave, and what that way can carry.
   mutating func route(_ channel: Int, _ tuple: FourTuple) {
-    guard let hop = try? nextHops.find(tuple) else { return wire.setHop(nil, channel: channel) }
-    wire.setHop(hop.link, channel: channel)
-    engine.setPath(hop.path, channel: channel)
+    let hop = try? nextHops.find(tuple)
+    wire.setHop(hop, channel: channel)
+    if let hop { engine.setPath(hop.path, channel: channel) }
+  }
+
+  private mutating func route(_ channels: Set<Int>) {
+    guard !channels.isEmpty else { return }
+    for (channel, tuple) in engine.channelTuples where channels.contains(channel) {
+      route(channel, tuple)
+    }
   }
 
   /// Takes in what happened to the network, all events of one wake at once: thousands may come
@@ -54,22 +59,21 @@ extension Tunnel {
     var changes = drain(&events)
     if nextHops.isStale {
       readNetwork(for: role)
-      changes.insert(.routes)
+      changes.areRoutesOthers = true
     }
-    guard changes != [] else { return }
+    guard changes.areRoutesOthers else { return route(wire.channels(by: changes.neighbours)) }
     for (channel, tuple) in engine.channelTuples { route(channel, tuple) }
     fallback.reset()
-    guard changes.contains(.routes) else { return }
     role.networkChanged(&self)
     handleEvents(for: &role)
   }
 
   private mutating func drain(_ events: inout NetworkEvents) -> NetworkChanges {
-    var changes: NetworkChanges = []
+    var changes = NetworkChanges()
     do throws(SystemError) {
-      while let event = try events.next() { changes.formUnion(nextHops.note(event)) }
+      while let event = try events.next() { nextHops.note(event, in: &changes) }
     } catch {
-      changes.formUnion(nextHops.note(.overrun))
+      nextHops.isStale = true
       report(error)
     }
     return changes

@@ -11,6 +11,8 @@ struct WireSockets: ~Copyable {
   var packet: PacketSocket
   private var raw: RawSocket
   private var hops: [LinkHop?] = []
+  /// The neighbour that each channel's hop depends on, known or not.
+  private var neighbours: [NeighbourKey?] = []
   /// Whether a firewall's OUTPUT policy refuses what the raw socket sends.
   private var isRawRefused = false
   /// Channels whose link refused what AF_PACKET gave it: the raw socket carries their runs.
@@ -29,10 +31,20 @@ struct WireSockets: ~Copyable {
   var lost: Int { packetsLost }
 
   /// Sets how the channel's runs leave; nil for the raw socket.
-  mutating func setHop(_ hop: LinkHop?, channel: Int) {
-    while hops.count <= channel { hops.append(nil) }
-    hops[channel] = hop
+  mutating func setHop(_ hop: NextHop?, channel: Int) {
+    while hops.count <= channel {
+      hops.append(nil)
+      neighbours.append(nil)
+    }
+    hops[channel] = hop?.link
+    neighbours[channel] = hop?.neighbour
     refused.remove(channel)
+  }
+
+  /// The channels whose hops depend on one of these neighbours.
+  func channels(by changed: Set<NeighbourKey>) -> Set<Int> {
+    guard !changed.isEmpty else { return [] }
+    return Set(neighbours.indices.filter { neighbours[$0].map(changed.contains) ?? false })
   }
 
   /// Sends everything in the batch; `payloads` is what its pieces lie in.
