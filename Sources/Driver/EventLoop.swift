@@ -64,7 +64,7 @@ struct EventLoop: ~Copyable {
   ) throws(SystemError) {
     switch token {
     case Token.packets: try tunnel.receivePackets(for: &role)
-    case Token.network: tunnel.noteNetwork(&network, for: &role)
+    case Token.network: try tunnel.noteNetwork(&network, for: &role)
     case Token.signals: handleSignals(&tunnel, &role, process)
     default:
       role.receive(token: token, &tunnel)

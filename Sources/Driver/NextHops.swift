@@ -35,7 +35,7 @@ struct NetworkChanges {
 /// The kernel's view of the network, kept up to date from its events.
 struct NextHops: ~Copyable {
   private let netlink: NetlinkSocket
-  private let interface: Int32?
+  private let device: Link?
   private let transmit: TransmitMode
   private var state: State
   /// Whether devices or addresses are others than those known here, so that `read()` is due.
@@ -48,17 +48,28 @@ struct NextHops: ~Copyable {
     var addresses: [IPv4Address: Int] = [:]
   }
 
-  /// Reads the network's state. `interface` is the device to stay on, where there is one.
-  init(interface: Int32?, transmit: TransmitMode) throws(SystemError) {
+  /// Reads the network's state. `device` is the one to stay on, where there is one.
+  init(device: Link?, transmit: TransmitMode) throws(SystemError) {
     let netlink = try NetlinkSocket()
-    state = try State(netlink, interface: interface)
+    state = try State(netlink, interface: device?.index)
     self.netlink = netlink
-    self.interface = interface
+    self.device = device
     self.transmit = transmit
   }
 
   /// The host's addresses, each with the MTU of its device in bytes.
   var addresses: [IPv4Address: Int] { state.addresses }
+
+  /// Throws where another device now has the name of the one to stay on, as ppp0 after the line was
+  /// cut: the sockets are bound to the old one, and it took a capability to open them.
+  func checkDevice() throws(SystemError) {
+    guard let device,
+      state.links.values.contains(where: { $0.name == device.name && $0.index != device.index })
+    else { return }
+    throw SystemError(
+      call: "--dev: stay on \(device.name)", code: ENODEV,
+      remedy: "Another device has that name now: start rsock again")
+  }
 
   /// Takes an event in and adds what changed, as far as that is known without `read()`.
   mutating func note(_ event: NetworkEvent, in changes: inout NetworkChanges) {
@@ -73,7 +84,7 @@ struct NextHops: ~Copyable {
 
   /// Reads the network's state anew; where that fails, it stays what it was.
   mutating func read() throws(SystemError) {
-    state = try State(netlink, interface: interface)
+    state = try State(netlink, interface: device?.index)
     isStale = false
   }
 
@@ -81,7 +92,7 @@ struct NextHops: ~Copyable {
   func find(_ tuple: FourTuple) throws(SystemError) -> NextHop {
     let route = try Routes.lookup(
       netlink, to: tuple.remote.address,
-      from: tuple.local.address == .any ? nil : tuple.local.address, interface: interface,
+      from: tuple.local.address == .any ? nil : tuple.local.address, interface: device?.index,
       destinationPort: tuple.remote.port == 0 ? nil : tuple.remote.port,
       sourcePort: tuple.local.port == 0 ? nil : tuple.local.port)
     let link = state.links[route.interfaceIndex]

@@ -51,14 +51,16 @@ extension Tunnel {
   }
 
   /// Takes in what happened to the network, all events of one wake at once: thousands may come
-  /// together, and to read the network's state takes three dumps. Nothing that fails here ends the
-  /// program: what was known before still holds until the next event.
+  /// together, and to read the network's state takes three dumps. What fails here does not end the
+  /// program, for what was known before still holds until the next event; only another device in
+  /// the place of the one to stay on does.
   mutating func noteNetwork(
     _ events: inout NetworkEvents, for role: inout some TunnelRole & ~Copyable
-  ) {
+  ) throws(SystemError) {
     var changes = drain(&events)
     if nextHops.isStale {
       readNetwork(for: role)
+      try nextHops.checkDevice()
       changes.areRoutesOthers = true
     }
     guard changes.areRoutesOthers else { return route(wire.channels(by: changes.neighbours)) }
