@@ -100,7 +100,7 @@ struct ServerRole: TunnelRole, ~Copyable {
 
   private mutating func deliver(_ runs: Range<Int>, of flow: Int, _ tunnel: inout Tunnel) {
     guard let target = targets[flow] ?? open(flow, tunnel) else {
-      tunnel.undelivered += runs.count
+      for run in runs { tunnel.undelivered += tunnel.deliveries[run].pieces.count }
       return
     }
     let result = target.value.send(
