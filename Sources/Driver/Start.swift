@@ -103,7 +103,8 @@ extension Start {
       let now = BootClock.now()
       var tunnel = Tunnel(
         engine: TunnelEngine(engine, entropy: .drawn(), at: now),
-        wire: WireSockets(packet: packet, raw: raw, log: log), nextHops: nextHops,
+        wire: WireSockets(packet: packet, raw: raw, transmit: configuration.transmit, log: log),
+        nextHops: nextHops,
         epoll: try Epoll(), now: now, log: log)
       try role.begin(&tunnel)
       var loop = try EventLoop(signals: signals, network: network, for: tunnel)

@@ -13,6 +13,7 @@ struct WireSockets: ~Copyable {
   private var hops: [LinkHop?] = []
   /// The neighbour that each channel's hop depends on, known or not.
   private var neighbours: [NeighbourKey?] = []
+  private let transmit: TransmitMode
   /// Whether a firewall's OUTPUT policy refuses what the raw socket sends.
   private var isRawRefused = false
   /// Channels whose link refused what AF_PACKET gave it: the raw socket carries their runs.
@@ -21,7 +22,10 @@ struct WireSockets: ~Copyable {
   private var packetsLost = 0
   private let log: Logger
 
-  init(packet: consuming PacketSocket, raw: consuming RawSocket, log: Logger) {
+  init(
+    packet: consuming PacketSocket, raw: consuming RawSocket, transmit: TransmitMode, log: Logger
+  ) {
+    self.transmit = transmit
     self.packet = packet
     self.raw = raw
     self.log = log
@@ -53,17 +57,23 @@ struct WireSockets: ~Copyable {
   ) {
     guard segments.count > 0 else { return }
     let channelCount = hops.count
-    if isRawRefused { bypassRaw(&segments, nextHops) }
+    if isRawRefused, transmit == .auto { bypassRaw(&segments, nextHops) }
     let fast = packet.send(&segments, payloads: payloads, hops: hops)
     let slow = raw.send(segments, payloads: payloads, hops: hops)
     hops.removeLast(hops.count - channelCount)
     packetsLost += fast.lost + slow.lost
     if fast.isRefused { fallBack(segments, fast.lastError) }
-    if slow.lastError == EPERM, !isRawRefused {
-      isRawRefused = true
-      log.warning(
-        "a firewall's OUTPUT policy refuses raw IP packets: control segments go by AF_PACKET")
-    }
+    if slow.lastError == EPERM, !isRawRefused { noteRefusal() }
+  }
+
+  private mutating func noteRefusal() {
+    isRawRefused = true
+    let instead =
+      switch transmit {
+      case .auto: "control segments go by AF_PACKET"
+      case .raw: "allow them, or use --tx=auto"
+      }
+    log.warning("a firewall's OUTPUT policy refuses raw IP packets: \(instead)")
   }
 
   /// Leaves the channels of this batch to the raw socket: it cuts the runs itself, and the kernel
