@@ -97,6 +97,7 @@ extension Start {
       let packet = try PacketSocket(filter: filter, interface: device?.index ?? 0)
       let raw = try RawSocket(interface: device?.index)
       if let limit = packet.receiveBufferLimit { log.warning("packets from the wire: \(limit)") }
+      if let limit = packet.sendBufferLimit { log.warning("packets to the wire: \(limit)") }
       try Capabilities.keep(only: needed.intersection(capabilities))
       try Capabilities.forbidNewPrivileges()
       let log = log
