@@ -33,14 +33,14 @@ extension NamespaceTests {
     /// A supervisor starts it again, with the capabilities that new sockets take.
     @Test func endsWhereAnotherDeviceHasTheNameOfItsOwn() async throws {
       try await withTwoHosts { client, _ in
-        try client.run("ip", "link", "add", "w0", "type", "dummy")
+        try client.run("ip", "link", "add", "w0", "type", "veth", "peer", "name", "w1")
         try client.run("ip", "address", "add", "10.78.0.1/24", "dev", "w0")
         let program = try client.startRsock(Tunnel.serverArguments() + ["--dev=w0"])
         try program.waitForText("server ready")
         try client.run("ip", "link", "delete", "w0")
         try pause(.milliseconds(200))
         #expect(program.isRunning, "\(program.errors)")
-        try client.run("ip", "link", "add", "w0", "type", "dummy")
+        try client.run("ip", "link", "add", "w0", "type", "veth", "peer", "name", "w1")
         #expect(try program.wait(atMost: .seconds(2)) == .exited(1))
         #expect(program.errors.contains("--dev: stay on w0: "), "\(program.errors)")
       }
