@@ -63,6 +63,7 @@ extension Tunnel {
       try nextHops.checkDevice()
       changes.areRoutesOthers = true
     }
+    if changes.areRoutesOthers || !changes.neighbours.isEmpty { wire.forgetBypasses() }
     guard changes.areRoutesOthers else { return route(wire.channels(by: changes.neighbours)) }
     for (channel, tuple) in engine.channelTuples { route(channel, tuple) }
     fallback.reset()

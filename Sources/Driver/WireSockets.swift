@@ -8,12 +8,17 @@ import Wire
 
 /// The sockets that carry segments, and each channel's hop.
 struct WireSockets: ~Copyable {
+  private static let bypassLimit = 4096
+
   var packet: PacketSocket
   private var raw: RawSocket
   private var hops: [LinkHop?] = []
   /// The neighbour that each channel's hop depends on, known or not.
   private var neighbours: [NeighbourKey?] = []
   private let transmit: TransmitMode
+  /// How control segments leave where the raw socket is refused, by their addresses; the ports are
+  /// zero.
+  private var bypasses: [FourTuple: LinkHop?] = [:]
   /// Whether a firewall's OUTPUT policy refuses what the raw socket sends.
   private var isRawRefused = false
   /// Channels whose link refused what AF_PACKET gave it: the raw socket carries their runs.
@@ -96,13 +101,25 @@ struct WireSockets: ~Copyable {
     _ segments: inout SegmentBatch, _ nextHops: borrowing NextHops
   ) {
     for index in 0..<segments.count where segments[index].channel == nil {
-      guard let hop = try? nextHops.find(addresses(of: segments[index], in: segments)) else {
-        continue
-      }
+      let hop = bypass(for: addresses(of: segments[index], in: segments), nextHops)
       segments.setChannel(hops.count, ofRun: index)
-      hops.append(hop.link)
+      hops.append(hop)
     }
   }
+
+  /// The kernel is asked once for each pair of addresses, not for each segment.
+  private mutating func bypass(
+    for tuple: FourTuple, _ nextHops: borrowing NextHops
+  ) -> LinkHop? {
+    if let known = bypasses[tuple] { return known }
+    if bypasses.count == Self.bypassLimit { bypasses.removeAll(keepingCapacity: true) }
+    let hop = (try? nextHops.find(tuple))?.link
+    bypasses.updateValue(hop, forKey: tuple)
+    return hop
+  }
+
+  /// Forgets what the kernel said about ways that may be others now.
+  mutating func forgetBypasses() { bypasses.removeAll(keepingCapacity: true) }
 
   private func addresses(of run: SegmentRun, in segments: borrowing SegmentBatch) -> FourTuple {
     let header = segments.bytes(run.headerOffset..<run.headerOffset + IPv4Header.byteCount)
