@@ -59,8 +59,8 @@ struct Tunnel: ~Copyable {
       deliveries.removeAll()
       segments.removeAll()
       engine.decapsulate(packets, into: &deliveries, replies: &segments, at: now)
-      wire.send(&segments, payloads: packets, nextHops: nextHops)
       role.deliver(&self)
+      wire.send(&segments, payloads: packets, nextHops: nextHops)
       handleEvents(for: &role)
     }
   }
