@@ -55,23 +55,30 @@ struct Tunnel: ~Copyable {
   mutating func receivePackets(
     for role: inout some TunnelRole & ~Copyable
   ) throws(SystemError) {
-    for _ in 0..<Self.rounds where try wire.packet.receive(into: &packets) > 0 {
+    for _ in 0..<Self.rounds {
+      let count = try wire.packet.receive(into: &packets)
+      guard count > 0 else { return }
       deliveries.removeAll()
       segments.removeAll()
       engine.decapsulate(packets, into: &deliveries, replies: &segments, at: now)
       role.deliver(&self)
       wire.send(&segments, payloads: packets, nextHops: nextHops)
       handleEvents(for: &role)
+      // Nothing more was there, and epoll tells what has come since.
+      if count < packets.capacity { return }
     }
   }
 
   /// Reads one of the role's sockets into the tunnel, for some rounds.
   mutating func encapsulate(from socket: borrowing DatagramSocket, _ origin: DatagramOrigin) {
     do throws(SystemError) {
-      for _ in 0..<Self.rounds where try socket.receive(into: &datagrams, using: &messages) > 0 {
+      for _ in 0..<Self.rounds {
+        let count = try socket.receive(into: &datagrams, using: &messages)
+        guard count > 0 else { return }
         segments.removeAll()
         engine.encapsulate(datagrams, from: origin, into: &segments, at: now)
         wire.send(&segments, payloads: datagrams, nextHops: nextHops)
+        if count < datagrams.capacity { return }
       }
     } catch {
       log.debug("\(error)")
