@@ -18,6 +18,7 @@ func runClient(
     throw StartError(error)
   }
   if let limit = apps.receiveBufferLimit { log.warning("datagrams from apps: \(limit)") }
+  if let limit = apps.sendBufferLimit { log.warning("datagrams to apps: \(limit)") }
   let ruleset = start.ruleset(.client(server: configuration.server, ports: tunnel.ports))
   var engine = EngineConfiguration(
     role: .client(

@@ -42,13 +42,16 @@ struct EventLoop: ~Copyable {
     tunnel.handleEvents(for: &role)
     while !isOver(tunnel) {
       let deadline = min(tunnel.engine.nextDeadline, stopBy ?? .distantFuture)
-      let timeout = deadline == .distantFuture ? nil : max(.zero, deadline - BootClock.now())
+      // From when the last wait ended: one look at the clock a turn, and a timer may be late by
+      // what the turn took.
+      let timeout = deadline == .distantFuture ? nil : max(.zero, deadline - tunnel.now)
       let count = try tunnel.epoll.wait(timeout: timeout)
       tunnel.now = BootClock.now()
       for index in 0..<count {
         try handle(tunnel.epoll.token(at: index), &tunnel, &role, process)
       }
       tunnel.advance(for: &role)
+      tunnel.retryRefused()
     }
   }
 

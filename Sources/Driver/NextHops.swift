@@ -10,23 +10,36 @@ struct NextHop {
   /// The way around the kernel's routing; nil where the raw socket has to be used: loopback, a
   /// neighbour that is not known, a device whose link header we cannot write.
   let link: LinkHop?
+  /// The neighbour that `link` depends on, known or not; nil where it depends on none.
+  let neighbour: NeighbourKey?
   /// The address to send from.
   let source: IPv4Address
   /// What the way can carry.
   let path: Path
 }
 
+/// Who has to be known to write a link header.
+struct NeighbourKey: Hashable {
+  let interface: Int32
+  let address: IPv4Address
+}
+
+/// What changed.
+struct NetworkChanges {
+  /// Neighbours that are reached in another way.
+  var neighbours: Set<NeighbourKey> = []
+  /// Whether routes, devices or addresses changed: everything may be reached in another way.
+  var areRoutesOthers = false
+}
+
 /// The kernel's view of the network, kept up to date from its events.
 struct NextHops: ~Copyable {
-  fileprivate struct NeighbourKey: Hashable {
-    let interface: Int32
-    let address: IPv4Address
-  }
-
   private let netlink: NetlinkSocket
-  private let interface: Int32?
+  private let device: Link?
   private let transmit: TransmitMode
   private var state: State
+  /// Whether devices or addresses are others than those known here, so that `read()` is due.
+  var isStale = false
 
   /// What the kernel said.
   fileprivate struct State {
@@ -35,43 +48,68 @@ struct NextHops: ~Copyable {
     var addresses: [IPv4Address: Int] = [:]
   }
 
-  /// Reads the network's state. `interface` is the device to stay on, where there is one.
-  init(interface: Int32?, transmit: TransmitMode) throws(SystemError) {
+  /// Reads the network's state. `device` is the one to stay on, where there is one.
+  init(device: Link?, transmit: TransmitMode) throws(SystemError) {
     let netlink = try NetlinkSocket()
-    state = try State(netlink, interface: interface)
+    state = try State(netlink, interface: device?.index)
     self.netlink = netlink
-    self.interface = interface
+    self.device = device
     self.transmit = transmit
   }
 
   /// The host's addresses, each with the MTU of its device in bytes.
   var addresses: [IPv4Address: Int] { state.addresses }
 
-  /// Takes an event in; false where it changes no way that a segment could take.
-  mutating func note(_ event: NetworkEvent) throws(SystemError) -> Bool {
-    if case .neighbour(let neighbour) = event { return state.note(neighbour) }
-    state = try State(netlink, interface: interface)
-    return true
+  /// Throws where another device now has the name of the one to stay on, as ppp0 after the line was
+  /// cut: the sockets are bound to the old one, and it took a capability to open them.
+  func checkDevice() throws(SystemError) {
+    guard let device,
+      state.links.values.contains(where: { $0.name == device.name && $0.index != device.index })
+    else { return }
+    throw SystemError(
+      call: "--dev: stay on \(device.name)", code: ENODEV,
+      remedy: "Another device has that name now: start rsock again")
+  }
+
+  /// Takes an event in and adds what changed, as far as that is known without `read()`.
+  mutating func note(_ event: NetworkEvent, in changes: inout NetworkChanges) {
+    switch event {
+    case .neighbour(let neighbour):
+      if let key = state.note(neighbour) { changes.neighbours.insert(key) }
+    // Routes are never kept: each is asked for.
+    case .routes: changes.areRoutesOthers = true
+    case .link, .addresses, .overrun: isStale = true
+    }
+  }
+
+  /// Reads the network's state anew; where that fails, it stays what it was.
+  mutating func read() throws(SystemError) {
+    state = try State(netlink, interface: device?.index)
+    isStale = false
   }
 
   /// How `tuple.remote` is reached. A local address or port of zero leaves it to the kernel.
   func find(_ tuple: FourTuple) throws(SystemError) -> NextHop {
     let route = try Routes.lookup(
       netlink, to: tuple.remote.address,
-      from: tuple.local.address == .any ? nil : tuple.local.address, interface: interface,
+      from: tuple.local.address == .any ? nil : tuple.local.address, interface: device?.index,
       destinationPort: tuple.remote.port == 0 ? nil : tuple.remote.port,
       sourcePort: tuple.local.port == 0 ? nil : tuple.local.port)
     let link = state.links[route.interfaceIndex]
-    let hop = link.flatMap { linkHop(route, on: $0, to: tuple.remote.address) }
+    let neighbour = neighbour(on: route, to: tuple.remote.address)
+    let hop = link.flatMap { link in
+      neighbour.flatMap { LinkHop(on: link, to: state.neighbours[$0]) }
+    }
     let mtu = min(link?.mtu ?? 1500, route.mtu ?? .max)
     return NextHop(
-      link: hop, source: route.source, path: Path(mtu: mtu, carriesRuns: hop != nil))
+      link: hop, neighbour: neighbour, source: route.source,
+      path: Path(mtu: mtu, carriesRuns: hop != nil))
   }
 
-  private func linkHop(_ route: Route, on link: Link, to remote: IPv4Address) -> LinkHop? {
+  /// Whom to hand packets to on the link; nil where the raw socket has to be used.
+  private func neighbour(on route: Route, to remote: IPv4Address) -> NeighbourKey? {
     guard transmit == .auto, !route.isLocal, !route.hasIPv6Gateway else { return nil }
-    let key = NeighbourKey(interface: link.index, address: route.gateway ?? remote)
-    return LinkHop(on: link, to: state.neighbours[key])
+    return NeighbourKey(interface: route.interfaceIndex, address: route.gateway ?? remote)
   }
 }
 
@@ -80,19 +118,19 @@ extension NextHops.State {
     _ netlink: borrowing NetlinkSocket, interface: Int32?
   ) throws(SystemError) {
     for link in try Links.all(netlink) { links[link.index] = link }
-    for neighbour in try Neighbours.all(netlink) { _ = note(neighbour) }
+    for neighbour in try Neighbours.all(netlink) { note(neighbour) }
     for (address, index) in try LocalAddresses.all(netlink)
     where interface == nil || interface == index {
       addresses[address] = links[index]?.mtu ?? 1500
     }
   }
 
-  /// Notes a neighbour's link address; false where it is what it was.
-  fileprivate mutating func note(_ neighbour: Neighbour) -> Bool {
-    let key = NextHops.NeighbourKey(
-      interface: neighbour.interfaceIndex, address: neighbour.address)
+  /// Notes a neighbour's link address; nil where it is what it was.
+  @discardableResult
+  fileprivate mutating func note(_ neighbour: Neighbour) -> NeighbourKey? {
+    let key = NeighbourKey(interface: neighbour.interfaceIndex, address: neighbour.address)
     let address = neighbour.isUsable ? neighbour.linkAddress : nil
     defer { neighbours[key] = address }
-    return neighbours[key] != address
+    return neighbours[key] == address ? nil : key
   }
 }

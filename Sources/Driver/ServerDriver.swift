@@ -56,7 +56,7 @@ struct ServerRole: TunnelRole, ~Copyable {
   private let guards: [Place<GuardSocket>]
   private var targets = PlaceTable<DatagramSocket>()
   private var hasReportedTarget = false
-  private var hasReportedBuffer = false
+  private var hasReportedBuffers = false
 
   init(
     configuration: ServerConfiguration, ruleset: consuming Ruleset?, guards: [Place<GuardSocket>]
@@ -100,7 +100,7 @@ struct ServerRole: TunnelRole, ~Copyable {
 
   private mutating func deliver(_ runs: Range<Int>, of flow: Int, _ tunnel: inout Tunnel) {
     guard let target = targets[flow] ?? open(flow, tunnel) else {
-      tunnel.undelivered += runs.count
+      for run in runs { tunnel.undelivered += tunnel.deliveries[run].pieces.count }
       return
     }
     let result = target.value.send(
@@ -114,10 +114,7 @@ struct ServerRole: TunnelRole, ~Copyable {
       let target = Place(try DatagramSocket(connectedTo: configuration.target))
       let token = Token.firstOfRole + UInt64(flow)
       try tunnel.epoll.add(target.value.descriptor.rawValue, token: token)
-      if let limit = target.value.receiveBufferLimit, !hasReportedBuffer {
-        hasReportedBuffer = true
-        tunnel.log.warning("datagrams from the target: \(limit)")
-      }
+      reportBuffers(of: target.value, tunnel.log)
       targets[flow] = target
       return target
     } catch {
@@ -125,6 +122,14 @@ struct ServerRole: TunnelRole, ~Copyable {
       hasReportedTarget = true
       return nil
     }
+  }
+
+  /// Says once where buffers are smaller than wanted: it is the same for every socket.
+  private mutating func reportBuffers(of target: borrowing DatagramSocket, _ log: Logger) {
+    guard !hasReportedBuffers else { return }
+    hasReportedBuffers = true
+    if let limit = target.receiveBufferLimit { log.warning("datagrams from the target: \(limit)") }
+    if let limit = target.sendBufferLimit { log.warning("datagrams to the target: \(limit)") }
   }
 
   mutating func handle(_ event: Event, _ tunnel: inout Tunnel) {

@@ -11,14 +11,14 @@ import Wire
 struct Start: ~Copyable {
   let configuration: TunnelConfiguration
   let capabilities: CapabilitySet
-  let interface: Int32?
+  let device: Link?
   let nextHops: NextHops
   let network: NetworkEvents
   let signals: SignalSource
   let log: Logger
 
   init(_ configuration: TunnelConfiguration, log: Logger) throws(StartError) {
-    let interface = try Self.interface(configuration.device)
+    let device = try Self.device(configuration.device)
     do throws(SystemError) {
       let capabilities = try Capabilities.raisePermitted()
       try Capabilities.makeUndumpable()
@@ -26,12 +26,12 @@ struct Start: ~Copyable {
       let signals = try SignalSource()
       // Subscribed before the state is read, so that no change is missed.
       let network = try NetworkEvents()
-      nextHops = try NextHops(interface: interface, transmit: configuration.transmit)
+      nextHops = try NextHops(device: device, transmit: configuration.transmit)
       self.network = network
       self.signals = signals
       self.capabilities = capabilities
     } catch { throw StartError(error) }
-    self.interface = interface
+    self.device = device
     self.configuration = configuration
     self.log = log
   }
@@ -46,8 +46,8 @@ struct Start: ~Copyable {
         + "use one of \(Self.list(addresses))")
   }
 
-  /// The index of the device that `--dev` names.
-  private static func interface(_ name: String?) throws(StartError) -> Int32? {
+  /// The device that `--dev` names.
+  private static func device(_ name: String?) throws(StartError) -> Link? {
     guard let name else { return nil }
     let links: [Link]
     do throws(SystemError) { links = try Links.all(try NetlinkSocket()) } catch {
@@ -59,7 +59,7 @@ struct Start: ~Copyable {
         "--dev: \"\(name)\" is no network device of this machine: "
           + "use one of \(list(links.map(\.name)))")
     }
-    guard link.isBridgePort else { return link.index }
+    guard link.isBridgePort else { return link }
     let bridge = links.first { $0.index == link.master }?.name ?? "its bridge"
     throw StartError(
       .usage,
@@ -94,16 +94,18 @@ extension Start {
   ) throws(StartError) {
     do throws(SystemError) {
       let filter = try role.filter(addresses: Array(nextHops.addresses.keys))
-      let packet = try PacketSocket(filter: filter, interface: interface ?? 0)
-      let raw = try RawSocket(interface: interface)
+      let packet = try PacketSocket(filter: filter, interface: device?.index ?? 0)
+      let raw = try RawSocket(interface: device?.index)
       if let limit = packet.receiveBufferLimit { log.warning("packets from the wire: \(limit)") }
+      if let limit = packet.sendBufferLimit { log.warning("packets to the wire: \(limit)") }
       try Capabilities.keep(only: needed.intersection(capabilities))
       try Capabilities.forbidNewPrivileges()
       let log = log
       let now = BootClock.now()
       var tunnel = Tunnel(
         engine: TunnelEngine(engine, entropy: .drawn(), at: now),
-        wire: WireSockets(packet: packet, raw: raw, log: log), nextHops: nextHops,
+        wire: WireSockets(packet: packet, raw: raw, transmit: configuration.transmit, log: log),
+        nextHops: nextHops,
         epoll: try Epoll(), now: now, log: log)
       try role.begin(&tunnel)
       var loop = try EventLoop(signals: signals, network: network, for: tunnel)

@@ -46,29 +46,39 @@ struct Tunnel: ~Copyable {
   var now: Instant
   /// Datagrams that apps or targets did not take.
   var undelivered = 0
+  var fallback = Fallback()
+  /// The latest failure to follow the network.
+  var networkError: SystemError?
   let log: Logger
 
   /// Takes all that is there from the packet socket, for some rounds.
   mutating func receivePackets(
     for role: inout some TunnelRole & ~Copyable
   ) throws(SystemError) {
-    for _ in 0..<Self.rounds where try wire.packet.receive(into: &packets) > 0 {
+    for _ in 0..<Self.rounds {
+      let count = try wire.packet.receive(into: &packets)
+      guard count > 0 else { return }
       deliveries.removeAll()
       segments.removeAll()
       engine.decapsulate(packets, into: &deliveries, replies: &segments, at: now)
-      wire.send(&segments, payloads: packets, nextHops: nextHops)
       role.deliver(&self)
+      wire.send(&segments, payloads: packets, nextHops: nextHops)
       handleEvents(for: &role)
+      // Nothing more was there, and epoll tells what has come since.
+      if count < packets.capacity { return }
     }
   }
 
   /// Reads one of the role's sockets into the tunnel, for some rounds.
   mutating func encapsulate(from socket: borrowing DatagramSocket, _ origin: DatagramOrigin) {
     do throws(SystemError) {
-      for _ in 0..<Self.rounds where try socket.receive(into: &datagrams, using: &messages) > 0 {
+      for _ in 0..<Self.rounds {
+        let count = try socket.receive(into: &datagrams, using: &messages)
+        guard count > 0 else { return }
         segments.removeAll()
         engine.encapsulate(datagrams, from: origin, into: &segments, at: now)
         wire.send(&segments, payloads: datagrams, nextHops: nextHops)
+        if count < datagrams.capacity { return }
       }
     } catch {
       log.debug("\(error)")
@@ -90,33 +100,5 @@ struct Tunnel: ~Copyable {
     segments.removeAll()
     while let event = engine.nextEvent() { role.handle(event, &self) }
     wire.send(&segments, payloads: packets, nextHops: nextHops)
-  }
-
-  /// Finds out how a channel's segments leave, and what that way can carry.
-  mutating func route(_ channel: Int, _ tuple: FourTuple) {
-    guard let hop = try? nextHops.find(tuple) else { return wire.setHop(nil, channel: channel) }
-    wire.setHop(hop.link, channel: channel)
-    engine.setPath(hop.path, channel: channel)
-  }
-
-  /// Takes in what happened to the network; the role hears of it once for all.
-  mutating func noteNetwork(
-    _ events: inout NetworkEvents, for role: inout some TunnelRole & ~Copyable
-  ) throws(SystemError) {
-    var isChanged = false
-    var isNeighbourOnly = true
-    while let event = try events.next() {
-      if try nextHops.note(event) {
-        isChanged = true
-        if case .neighbour = event { continue }
-        isNeighbourOnly = false
-      }
-    }
-    guard isChanged else { return }
-    for (channel, tuple) in engine.channelTuples { route(channel, tuple) }
-    guard !isNeighbourOnly else { return }
-    try wire.packet.replaceFilter(role.filter(addresses: Array(nextHops.addresses.keys)))
-    role.networkChanged(&self)
-    handleEvents(for: &role)
   }
 }

@@ -8,15 +8,29 @@ import Wire
 
 /// The sockets that carry segments, and each channel's hop.
 struct WireSockets: ~Copyable {
+  private static let bypassLimit = 4096
+
   var packet: PacketSocket
   private var raw: RawSocket
   private var hops: [LinkHop?] = []
+  /// The neighbour that each channel's hop depends on, known or not.
+  private var neighbours: [NeighbourKey?] = []
+  private let transmit: TransmitMode
+  /// How control segments leave where the raw socket is refused, by their addresses; the ports are
+  /// zero.
+  private var bypasses: [FourTuple: LinkHop?] = [:]
   /// Whether a firewall's OUTPUT policy refuses what the raw socket sends.
   private var isRawRefused = false
+  /// Channels whose link refused what AF_PACKET gave it: the raw socket carries their runs.
+  private(set) var refused: Set<Int> = []
+  private var reportedErrors: Set<Int32> = []
   private var packetsLost = 0
   private let log: Logger
 
-  init(packet: consuming PacketSocket, raw: consuming RawSocket, log: Logger) {
+  init(
+    packet: consuming PacketSocket, raw: consuming RawSocket, transmit: TransmitMode, log: Logger
+  ) {
+    self.transmit = transmit
     self.packet = packet
     self.raw = raw
     self.log = log
@@ -26,9 +40,20 @@ struct WireSockets: ~Copyable {
   var lost: Int { packetsLost }
 
   /// Sets how the channel's runs leave; nil for the raw socket.
-  mutating func setHop(_ hop: LinkHop?, channel: Int) {
-    while hops.count <= channel { hops.append(nil) }
-    hops[channel] = hop
+  mutating func setHop(_ hop: NextHop?, channel: Int) {
+    while hops.count <= channel {
+      hops.append(nil)
+      neighbours.append(nil)
+    }
+    hops[channel] = hop?.link
+    neighbours[channel] = hop?.neighbour
+    refused.remove(channel)
+  }
+
+  /// The channels whose hops depend on one of these neighbours.
+  func channels(by changed: Set<NeighbourKey>) -> Set<Int> {
+    guard !changed.isEmpty else { return [] }
+    return Set(neighbours.indices.filter { neighbours[$0].map(changed.contains) ?? false })
   }
 
   /// Sends everything in the batch; `payloads` is what its pieces lie in.
@@ -37,16 +62,38 @@ struct WireSockets: ~Copyable {
   ) {
     guard segments.count > 0 else { return }
     let channelCount = hops.count
-    if isRawRefused { bypassRaw(&segments, nextHops) }
+    if isRawRefused, transmit == .auto { bypassRaw(&segments, nextHops) }
     let fast = packet.send(&segments, payloads: payloads, hops: hops)
     let slow = raw.send(segments, payloads: payloads, hops: hops)
     hops.removeLast(hops.count - channelCount)
     packetsLost += fast.lost + slow.lost
-    if slow.lastError == EPERM, !isRawRefused {
-      isRawRefused = true
-      log.warning(
-        "a firewall's OUTPUT policy refuses raw IP packets: control segments go by AF_PACKET")
+    if fast.isRefused { fallBack(segments, fast.lastError) }
+    if slow.lastError == EPERM, !isRawRefused { noteRefusal() }
+  }
+
+  private mutating func noteRefusal() {
+    isRawRefused = true
+    let instead =
+      switch transmit {
+      case .auto: "control segments go by AF_PACKET"
+      case .raw: "allow them, or use --tx=auto"
+      }
+    log.warning("a firewall's OUTPUT policy refuses raw IP packets: \(instead)")
+  }
+
+  /// Leaves the channels of this batch to the raw socket: it cuts the runs itself, and the kernel
+  /// finds the way.
+  private mutating func fallBack(_ segments: borrowing SegmentBatch, _ code: Int32) {
+    for index in 0..<segments.count {
+      guard let channel = segments[index].channel, hops.indices.contains(channel),
+        hops[channel] != nil
+      else { continue }
+      hops[channel] = nil
+      refused.insert(channel)
     }
+    guard reportedErrors.insert(code).inserted else { return }
+    let error = SystemError(call: "send by AF_PACKET", code: code)
+    log.warning("\(error). Raw IP packets, which cost more, carry the datagrams for a while")
   }
 
   /// Gives the runs that belong to no channel a hop of their own, found by their destination.
@@ -54,13 +101,25 @@ struct WireSockets: ~Copyable {
     _ segments: inout SegmentBatch, _ nextHops: borrowing NextHops
   ) {
     for index in 0..<segments.count where segments[index].channel == nil {
-      guard let hop = try? nextHops.find(addresses(of: segments[index], in: segments)) else {
-        continue
-      }
+      let hop = bypass(for: addresses(of: segments[index], in: segments), nextHops)
       segments.setChannel(hops.count, ofRun: index)
-      hops.append(hop.link)
+      hops.append(hop)
     }
   }
+
+  /// The kernel is asked once for each pair of addresses, not for each segment.
+  private mutating func bypass(
+    for tuple: FourTuple, _ nextHops: borrowing NextHops
+  ) -> LinkHop? {
+    if let known = bypasses[tuple] { return known }
+    if bypasses.count == Self.bypassLimit { bypasses.removeAll(keepingCapacity: true) }
+    let hop = (try? nextHops.find(tuple))?.link
+    bypasses.updateValue(hop, forKey: tuple)
+    return hop
+  }
+
+  /// Forgets what the kernel said about ways that may be others now.
+  mutating func forgetBypasses() { bypasses.removeAll(keepingCapacity: true) }
 
   private func addresses(of run: SegmentRun, in segments: borrowing SegmentBatch) -> FourTuple {
     let header = segments.bytes(run.headerOffset..<run.headerOffset + IPv4Header.byteCount)

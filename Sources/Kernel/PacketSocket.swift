@@ -21,6 +21,9 @@ public struct PacketSocket: ~Copyable {
   public let descriptor: Descriptor
   /// Where the receive buffer is smaller than the 16 MiB wanted.
   public let receiveBufferLimit: BufferLimit?
+  /// Where the send buffer is smaller than the 4 MiB wanted: it bounds what waits in the device's
+  /// queue, and a run counts with up to 64 KiB.
+  public let sendBufferLimit: BufferLimit?
   private var incoming: IncomingMessages
   private var outgoing: OutgoingMessages
 
@@ -39,7 +42,7 @@ public struct PacketSocket: ~Copyable {
       try setOption(name, of: descriptor, level: SOL_PACKET, option: option, to: 1)
     }
     let receiveBufferLimit = try enlarge(.receive, of: descriptor, to: 16 << 20)
-    _ = try enlarge(.send, of: descriptor, to: 4 << 20)
+    let sendBufferLimit = try enlarge(.send, of: descriptor, to: 4 << 20)
     var address = LinkHop(interfaceIndex: interface).socketAddress
     let number = descriptor.rawValue
     try check("bind AF_PACKET socket to interface \(interface)") {
@@ -47,6 +50,7 @@ public struct PacketSocket: ~Copyable {
     }
     self.descriptor = descriptor
     self.receiveBufferLimit = receiveBufferLimit
+    self.sendBufferLimit = sendBufferLimit
     incoming = IncomingMessages(capacity: Self.batchSize)
     outgoing = OutgoingMessages(
       messages: Self.batchSize, pieces: 2 * OutgoingMessages.pieceLimit)

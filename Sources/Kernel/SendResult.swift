@@ -1,5 +1,7 @@
 // What became of a batch that was sent.
 
+import Glibc
+
 /// What became of a batch that was sent. A loss is no error: the tunnel's users tolerate it.
 public struct SendResult: Hashable, Sendable {
   /// Segments, or datagrams, that the kernel took.
@@ -9,6 +11,12 @@ public struct SendResult: Hashable, Sendable {
   /// The `errno` of the newest loss; 0 where there is none. ENOBUFS and EAGAIN mean a full queue;
   /// EPERM a firewall's OUTPUT policy; others that the way out has changed.
   public var lastError: Int32 = 0
+
+  /// Whether the newest loss has another cause than a queue that was full for a moment: the link
+  /// refuses what it is given, and may go on to.
+  public var isRefused: Bool {
+    lastError != 0 && lastError != ENOBUFS && lastError != EAGAIN && lastError != EINTR
+  }
 
   /// Nothing sent yet.
   public init() {}

@@ -100,6 +100,28 @@ import Wire
     }
   }
 
+  /// A host may have thousands of addresses (kube-ipvs0): gaps between neighbouring ones are
+  /// filled then, the widest last.
+  @Test func moreAddressesThanFitBecomeRanges() throws {
+    let near = (0..<UInt32(5000)).map { IPv4Address(rawValue: 0x0A00_0000 + 2 * $0) }
+    let far = IPv4Address(rawValue: 0xC0A8_0001)
+    let filter = try TunnelFilter.server(ports: Self.ports, addresses: near + [far])
+    var random = SplitMix(state: 8)
+    for (address, isAccepted) in [
+      (near[0], true), (near[1], true), (near[4999], true), (far, true),
+      (IPv4Address(rawValue: near[0].rawValue - 1), false),
+      (IPv4Address(rawValue: near[4999].rawValue + 1), false),
+      (IPv4Address(rawValue: far.rawValue - 1), false),
+      (IPv4Address(rawValue: far.rawValue + 1), false),
+    ] {
+      var packet = Packet(own: near, server: Self.server, ports: [443], &random)
+      packet.makeOurs(options: 0, linkLength: 14)
+      packet.destination = address
+      let result = interpret(filter.instructions, packet.filtered)
+      #expect(result == .accepted(isAccepted ? .max : 0), "\(address)")
+    }
+  }
+
   /// Every packet that another program sends over the loopback is judged by the kernel as by the
   /// interpreter, options and fragments included.
   @Test func theKernelAgreesOnTheLoopback() throws {

@@ -1,5 +1,6 @@
 // The client comes back by itself.
 
+import Glibc
 import NamespaceSupport
 import Testing
 import Wire
@@ -29,11 +30,45 @@ extension NamespaceTests {
       }
     }
 
+    /// A supervisor starts it again, with the capabilities that new sockets take.
+    @Test func endsWhereAnotherDeviceHasTheNameOfItsOwn() async throws {
+      try await withTwoHosts { client, _ in
+        try client.run("ip", "link", "add", "w0", "type", "veth", "peer", "name", "w1")
+        try client.run("ip", "address", "add", "10.78.0.1/24", "dev", "w0")
+        let program = try client.startRsock(Tunnel.serverArguments() + ["--dev=w0"])
+        try program.waitForText("server ready")
+        try client.run("ip", "link", "delete", "w0")
+        try pause(.milliseconds(200))
+        #expect(program.isRunning, "\(program.errors)")
+        try client.run("ip", "link", "add", "w0", "type", "veth", "peer", "name", "w1")
+        #expect(try program.wait(atMost: .seconds(2)) == .exited(1))
+        #expect(program.errors.contains("--dev: stay on w0: "), "\(program.errors)")
+      }
+    }
+
     @Test func returnsWithinASecondOfTheLink() async throws {
       try await together([
         { try await breakLink(atClient: true) },
         { try await breakLink(atClient: false) },
       ])
+    }
+
+    /// The client wakes to a datagram and to a link that does not take one of its size any more, in
+    /// this order: what it knows of the link is old when it sends.
+    @Test func rawPacketsTakeOverWhereTheLinkRefuses() async throws {
+      try await withTwoHosts { client, server in
+        let tunnel = try Tunnel(from: client, to: server)
+        try pause(.milliseconds(500))
+        tunnel.client.signal(SIGSTOP)
+        try tunnel.app.send([UInt8](repeating: 1, count: 1400))
+        try client.run("ip", "link", "set", Host.interface, "mtu", "1300")
+        tunnel.client.signal(SIGCONT)
+        try tunnel.client.waitForText("send by AF_PACKET: Message too long")
+        let load = Load(size: 1000, rate: 1000, count: 1000)
+        let (up, down) = try tunnel.exchange(up: load, down: load)
+        #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
+        try tunnel.stop()
+      }
     }
   }
 }

@@ -6,8 +6,13 @@ public import Wire
 
 /// The filters of the tunnel's packet socket. Membership is a binary search in the program, so
 /// that what others receive costs them little: 3 instructions a range of ports or address at
-/// most, of 4096 (some 1,300 in all).
+/// most, of 4096 (some 1,300 in all). Where there are more addresses than fit, ranges stand for
+/// neighbouring ones, as narrow as can be.
 public enum TunnelFilter {
+  /// The most ranges, of ports and of addresses together; addresses get a few in any case.
+  private static let rangeLimit = 1200
+  private static let addressRangeMinimum = 16
+
   /// What a server receives: TCP from anybody to one of `ports` at one of the local `addresses`.
   public static func server(
     ports: PortSet, addresses: [IPv4Address]
@@ -46,8 +51,8 @@ public enum TunnelFilter {
       filter.jump(if: .equal, source.rawValue, otherwise: reject)
     }
     filter.load(.word, atX: 16)
-    let own = Set(addresses.map(\.rawValue)).sorted().map { $0...$0 }
-    filter.require(in: own)
+    let room = max(addressRangeMinimum, rangeLimit - ports.ranges.count)
+    filter.require(in: covering(addresses, atMost: room))
     filter.pointXBehindNetworkHeader()
     filter.load(.half, atX: port.rawValue)
     let wanted = ports.ranges.map { UInt32($0.lowerBound)...UInt32($0.upperBound) }
@@ -58,9 +63,23 @@ public enum TunnelFilter {
     do { return try filter.assemble() } catch {
       throw SystemError(
         call: "build the socket filter (\(error))", code: E2BIG,
-        remedy: "Use fewer ranges of ports: \(own.count) addresses and \(wanted.count) ranges do"
-          + " not fit")
+        remedy: "Use fewer ranges of ports: \(wanted.count) do not fit")
     }
+  }
+
+  /// The addresses, each by itself; where those are more than `limit` ranges, the smallest gaps
+  /// between them are filled.
+  private static func covering(
+    _ addresses: [IPv4Address], atMost limit: Int
+  ) -> [ClosedRange<UInt32>] {
+    let sorted = Set(addresses.map(\.rawValue)).sorted()
+    guard sorted.count > limit else { return sorted.map { $0...$0 } }
+    let widest = sorted.indices.dropFirst().sorted {
+      sorted[$0] - sorted[$0 - 1] > sorted[$1] - sorted[$1 - 1]
+    }
+    let starts = [0] + widest.prefix(limit - 1).sorted()
+    let ends = starts.dropFirst() + [sorted.count]
+    return zip(starts, ends).map { sorted[$0]...sorted[$1 - 1] }
   }
 }
 

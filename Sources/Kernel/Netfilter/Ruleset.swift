@@ -67,8 +67,9 @@ public struct Ruleset: ~Copyable {
 
   /// Ends what `add` began; nothing happens where it did not.
   public mutating func remove(localPort: UInt16) throws(SystemError) {
-    guard ownPorts.remove(localPort) != nil else { return }
+    guard ownPorts.contains(localPort) else { return }
     try change(NFT_MSG_DELSETELEM, localPort)
+    ownPorts.remove(localPort)
   }
 
   private func change(_ type: nf_tables_msg_types, _ port: UInt16) throws(SystemError) {
