@@ -12,7 +12,7 @@ public struct TunnelConfiguration: Hashable, Sendable {
   public var device: String?
   /// How long a flow may be idle before it is released.
   public var idleTimeout: Duration
-  /// The upper bound of the time between two keepalives of an idle channel; nil for adaptive.
+  /// How long an idle channel is left alone, where that is less than the engine's 25 s; nil for these.
   public var keepalive: Duration?
   /// Whether to keep an nftables table of our own.
   public var firewall: FirewallMode

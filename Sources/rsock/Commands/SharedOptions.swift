@@ -38,7 +38,7 @@ struct SharedOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Keep an idle channel alive at least this often, 1-3600. (default: adaptive)",
+      "Probe an idle connection after so long, 1-3600; more than 25 counts as 25. (default: 25)",
       valueName: "seconds"))
   var keepalive: String?
 
