@@ -11,6 +11,9 @@ extension Tunnel {
     case .connected(let session): log.notice("connected to \(peer), session \(session)")
     case .disconnected(let session):
       log.notice("nothing heard from \(peer) any more, session \(session)")
+    case .unanswered:
+      log.warning(
+        "nothing heard from \(peer) yet: is rsock running there, and can its ports be reached?")
     case .sessionEnded(let session): log.notice("session \(session) ended")
     case .datagramTooLarge(let size, let limit):
       log.warning(

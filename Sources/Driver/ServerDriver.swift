@@ -56,6 +56,7 @@ struct ServerRole: TunnelRole, ~Copyable {
   private let guards: [Place<GuardSocket>]
   private var targets = PlaceTable<DatagramSocket>()
   private var hasReportedTarget = false
+  private var hasReportedRefusal = false
   private var hasReportedBuffers = false
 
   init(
@@ -85,6 +86,11 @@ struct ServerRole: TunnelRole, ~Copyable {
     let flow = Int(token - Token.firstOfRole)
     guard let target = targets[flow] else { return }
     tunnel.encapsulate(from: target.value, .flow(flow))
+    if tunnel.messages.refusals > 0, !hasReportedRefusal {
+      hasReportedRefusal = true
+      tunnel.log.warning(
+        "\(configuration.target) refuses datagrams: is the app that --taddr names running?")
+    }
   }
 
   mutating func deliver(_ tunnel: inout Tunnel) {

@@ -64,11 +64,20 @@ extension TunnelEngine {
       dialer?.pause = .seconds(1)
       dialMissing(at: now)
     } else if let slot = dialer?.takeTurn() {
+      tellUnanswered(at: now)
       requestDial(slot, at: now)
       let doubled = min((dialer?.pause ?? .seconds(1)) * 2, Dialer.longestPause)
       let pause = isActive(0, at: now) ? .seconds(1) : random.jittered(doubled)
       dialer?.pause = pause
     }
+  }
+
+  private mutating func tellUnanswered(at now: Instant) {
+    guard !hasToldUnanswered, !sessions[0].wasConnected, now - startedAt >= .seconds(5) else {
+      return
+    }
+    hasToldUnanswered = true
+    events.append(.unanswered)
   }
 
   /// Makes sure that there is a tick while something is missing.
@@ -105,6 +114,9 @@ extension TunnelEngine {
   /// How long the app must be silent before only one channel is kept.
   private static let parkAfter = Duration.seconds(600)
 
+  /// So short that its jitter never exceeds what was configured.
+  var keepalive: Duration { configuration.keepalive * 7 / 8 }
+
   /// An idle channel's turn: the first one keeps the NAT's mapping fresh, the others less often,
   /// and are closed after 10 minutes.
   mutating func keepAlive(
@@ -116,7 +128,7 @@ extension TunnelEngine {
       channelLost(index, at: now)
       return closeChannel(index, at: now, into: &segments)
     }
-    let interval = random.jittered(isFirst ? configuration.keepalive : Self.spareKeepalive)
+    let interval = random.jittered(isFirst ? keepalive : Self.spareKeepalive)
     let due = channels[index].liveness.lastHeard + interval
     if due <= now { sendProbe(on: index, into: &segments, at: now) }
     channels[index].keepaliveAt = due <= now ? now + interval : due
@@ -125,7 +137,7 @@ extension TunnelEngine {
   /// Another channel may be the first now, which keeps alive more often.
   mutating func keepFirstAlive(at now: Instant) {
     guard let first = dialer?.firstChannel else { return }
-    let due = now + random.jittered(configuration.keepalive)
+    let due = now + random.jittered(keepalive)
     guard due < channels[first].keepaliveAt else { return }
     channels[first].keepaliveAt = due
     reschedule(first, at: now)

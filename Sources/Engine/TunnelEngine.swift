@@ -66,6 +66,8 @@ public enum Event: Hashable, Sendable {
   case connected(SessionID)
   /// No channel of the session is heard any more.
   case disconnected(SessionID)
+  /// Client: nothing has answered for some seconds since the start; told once.
+  case unanswered
   /// Server: the session ended.
   case sessionEnded(SessionID)
   /// A datagram did not fit the channel's segments and was dropped; told once.
@@ -91,6 +93,8 @@ public struct TunnelEngine: ~Copyable {
 
   // Client only.
   var dialer: Dialer?
+  let startedAt: Instant
+  var hasToldUnanswered = false
   var held = HoldQueue()
   var flowIDs = FlowIDPool()
   // Server only.
@@ -108,6 +112,7 @@ public struct TunnelEngine: ~Copyable {
   public init(_ configuration: EngineConfiguration, entropy: Entropy, at now: Instant) {
     self.configuration = configuration
     secret = entropy.secret
+    startedAt = now
     random = SplitMix64(seed: entropy.seed)
     switch configuration.role {
     case .client(let server, let ports, let maxChannels):

@@ -14,6 +14,9 @@ public struct DatagramMessages: ~Copyable {
 
   /// Allocates the memory.
   public init() {}
+
+  /// How often a peer's host said that nothing listens at the port that was sent to.
+  public var refusals: Int { incoming.refusals }
 }
 
 /// A UDP socket, for many senders or connected to one.

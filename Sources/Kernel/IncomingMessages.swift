@@ -20,6 +20,8 @@ import Wire
   private var slotSize = 0
   private var slotCount = 0
   private var used = 0
+  /// How often a UDP peer's host said that nothing listens there (ICMP port unreachable).
+  private(set) var refusals = 0
 
   /// Room for `capacity` messages; a batch with more slots is filled so far only.
   init(capacity: Int) {
@@ -60,6 +62,7 @@ import Wire
       switch errno {
       case EAGAIN: return 0
       case EBADF, EFAULT, ENOTSOCK: throw SystemError(call: "receive", code: errno)
+      case ECONNREFUSED: refusals &+= 1
       default: continue
       }
     }

@@ -20,7 +20,10 @@ public struct SessionID: Hashable, Sendable {
 
 extension SessionID: CustomStringConvertible {
   /// The first half in hexadecimal: enough to tell sessions apart in a log.
-  public var description: String { String(high, radix: 16) }
+  public var description: String {
+    let digits = String(high, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+  }
 }
 
 /// What each side tells the other when a channel opens.

@@ -43,10 +43,12 @@ struct RSock: ParsableCommand {
 
   /// Tells what the parser threw: help and version on standard output, else one sentence.
   private static func end(_ error: any Error, _ arguments: [String]) -> Int32 {
+    // What a command ends with; it has said all that there is to say.
+    if let code = error as? ExitCode { return code.rawValue }
     let code = exitCode(for: error).rawValue
     if code == EXIT_SUCCESS {
       print(fullMessage(for: error))
-    } else if !(error is ExitCode) {
+    } else {
       usageError(message(for: error), arguments).print()
     }
     return code

@@ -34,6 +34,8 @@ public struct PidFile: ~Copyable {
   private static func lock(
     _ name: String, in directory: borrowing RuntimeDirectory, what: String
   ) throws(StartError) -> Descriptor {
+    // A process that was just killed holds its lock for some more milliseconds.
+    var attemptsLeft = 50
     while true {
       let file = try open(name, in: directory)
       guard flock(file.rawValue, LOCK_EX | LOCK_NB) == 0 else {
@@ -41,7 +43,10 @@ public struct PidFile: ~Copyable {
         guard code == EWOULDBLOCK else {
           throw StartError(call: "lock \(directory.path)/\(name)", code: code)
         }
-        throw alreadyRunning(what, holder: file)
+        guard attemptsLeft > 0 else { throw alreadyRunning(what, holder: file) }
+        attemptsLeft -= 1
+        usleep(10_000)
+        continue
       }
       // The last holder may have removed the file between our open and our lock.
       if isStill(file, at: name, in: directory) { return file }

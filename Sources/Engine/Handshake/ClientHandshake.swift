@@ -120,7 +120,7 @@ extension TunnelEngine {
     counters.channelsOpened &+= 1
     channels[index].state = .open
     _ = channels[index].liveness.heard(at: now)
-    channels[index].keepaliveAt = now + random.jittered(configuration.keepalive)
+    channels[index].keepaliveAt = now + random.jittered(keepalive)
     let previous = takeSlot(for: index, at: now)
     // The first frame tells the server that its Hello arrived, and measures the path.
     sendProbe(on: index, into: &segments, at: now)

@@ -158,7 +158,7 @@ final class Host {
         channels[channel] = tuple
         engine.setPath(path, channel: channel)
       case .channelClosed(let channel, _): channels[channel] = nil
-      case .flowClosed, .connected, .disconnected, .sessionEnded, .datagramTooLarge,
+      case .flowClosed, .connected, .disconnected, .unanswered, .sessionEnded, .datagramTooLarge,
         .versionMismatch:
         break
       }
