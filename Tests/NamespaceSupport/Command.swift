@@ -15,7 +15,7 @@ public func run(_ command: [String]) throws -> String {
   let process = try ChildProcess(command)
   let status = process.wait()
   guard status == .exited(0) else {
-    throw Failure("\(command.joined(separator: " ")): \(status): \(process.errors)")
+    throw Failure("\(command.joined(separator: " ")): \(status): \(process.errors)\(process.output)")
   }
   return process.output
 }
