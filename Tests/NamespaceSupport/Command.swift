@@ -15,7 +15,8 @@ public func run(_ command: [String]) throws -> String {
   let process = try ChildProcess(command)
   let status = process.wait()
   guard status == .exited(0) else {
-    throw Failure("\(command.joined(separator: " ")): \(status): \(process.errors)\(process.output)")
+    throw Failure(
+      "\(command.joined(separator: " ")): \(status): \(process.errors)\(process.output)")
   }
   return process.output
 }

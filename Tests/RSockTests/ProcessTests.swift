@@ -54,7 +54,7 @@ import Testing
     #expect(linkTarget("/proc/\(pid)/cwd") == "/")
     for descriptor in 0...2 { #expect(linkTarget("/proc/\(pid)/fd/\(descriptor)") == "/dev/null") }
 
-    let second = scratch.rsock(line)
+    let second = scratch.rsock(line.dropLast() + ["--log=\(log)"])
     #expect(
       second.errors.hasPrefix("rsock: rsock server on port 10001 is already running (pid \(pid))"))
     #expect(second.status == 1)
