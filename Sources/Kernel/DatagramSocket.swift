@@ -64,7 +64,7 @@ public struct DatagramSocket: ~Copyable {
   }
 
   /// The address and port that the socket has.
-  public func endpoint() throws(SystemError) -> Endpoint { try Endpoint(boundTo: descriptor) }
+  package func endpoint() throws(SystemError) -> Endpoint { try Endpoint(boundTo: descriptor) }
 
   /// Fills `batch` anew with the datagrams that are there, and gives their number. Where the kernel
   /// merged several of one sender into one slot, its `segmentSize` says how to split it.

@@ -34,7 +34,7 @@ import Wire
   }
 
   /// Watches a descriptor no longer. Events of the last wait may still name its token.
-  public func remove(_ descriptor: Int32) throws(SystemError) {
+  package func remove(_ descriptor: Int32) throws(SystemError) {
     let instance = self.descriptor.rawValue
     try check("watch a descriptor no longer") {
       epoll_ctl(instance, EPOLL_CTL_DEL, descriptor, nil)

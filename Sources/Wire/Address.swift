@@ -11,9 +11,6 @@ public struct IPv4Address: Hashable, Sendable {
   /// 0.0.0.0, the wildcard.
   public static let any = IPv4Address(rawValue: 0)
 
-  /// Whether this is in 127.0.0.0/8.
-  public var isLoopback: Bool { rawValue >> 24 == 127 }
-
   /// Parses dotted decimal: exactly four numbers of 0-255 without leading zeros (RFC 6943,
   /// section 3.1.1: other forms mean different addresses to different programs).
   public init?(_ text: some StringProtocol) {

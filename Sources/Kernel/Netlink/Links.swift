@@ -36,7 +36,7 @@ public enum Links {
   }
 
   /// The device of this name, nil where there is none.
-  public static func named(
+  package static func named(
     _ name: String, _ socket: borrowing NetlinkSocket
   ) throws(SystemError) -> Link? {
     // The kernel takes no longer names (IF_NAMESIZE) and says so as ERANGE or EINVAL.
@@ -48,7 +48,7 @@ public enum Links {
   }
 
   /// The device of this number, nil where there is none.
-  public static func index(
+  package static func index(
     _ index: Int32, _ socket: borrowing NetlinkSocket
   ) throws(SystemError) -> Link? {
     var header = ifinfomsg()

@@ -35,7 +35,7 @@ public enum Neighbours {
   }
 
   /// The neighbour `address` on a device, nil where the kernel has not heard of it.
-  public static func find(
+  package static func find(
     _ address: IPv4Address, interface: Int32, _ socket: borrowing NetlinkSocket
   ) throws(SystemError) -> Neighbour? {
     var header = ndmsg()
