@@ -43,7 +43,13 @@ struct NextHops: ~Copyable {
 
   /// What the kernel said.
   fileprivate struct State {
+    /// More neighbours than these are not remembered once the kernel has forgotten them.
+    static let memoryLimit = 4096
+
     var links: [Int32: Link] = [:]
+    /// Where each neighbour is, or was when the kernel last knew. After a link was down it asks
+    /// again, and where its question is lost (the other end's link comes up a moment later) not
+    /// before another second: until then the neighbour is most likely where it was.
     var neighbours: [NeighbourKey: LinkAddress] = [:]
     var addresses: [IPv4Address: Int] = [:]
   }
@@ -84,7 +90,9 @@ struct NextHops: ~Copyable {
 
   /// Reads the network's state anew; where that fails, it stays what it was.
   mutating func read() throws(SystemError) {
+    let known = state.neighbours
     state = try State(netlink, interface: device?.index)
+    state.remember(known)
     isStale = false
   }
 
@@ -125,12 +133,19 @@ extension NextHops.State {
     }
   }
 
-  /// Notes a neighbour's link address; nil where it is what it was.
+  /// Notes a neighbour's link address; nil where it is what it was, or not known any more.
   @discardableResult
   fileprivate mutating func note(_ neighbour: Neighbour) -> NeighbourKey? {
     let key = NeighbourKey(interface: neighbour.interfaceIndex, address: neighbour.address)
-    let address = neighbour.isUsable ? neighbour.linkAddress : nil
-    defer { neighbours[key] = address }
-    return neighbours[key] == address ? nil : key
+    guard neighbour.isUsable, let address = neighbour.linkAddress, neighbours[key] != address
+    else { return nil }
+    neighbours[key] = address
+    return key
+  }
+
+  /// Takes over what was known of neighbours that the kernel does not know now.
+  fileprivate mutating func remember(_ known: [NeighbourKey: LinkAddress]) {
+    guard known.count <= Self.memoryLimit else { return }
+    neighbours.merge(known.filter { links[$0.key.interface] != nil }) { now, _ in now }
   }
 }
