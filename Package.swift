@@ -26,6 +26,7 @@ let package = Package(
   targets: [
     // The program. docs/architecture.md says which module may import which, and why.
     .target(name: "Wire", swiftSettings: settings),
+    .target(name: "Crypto", dependencies: ["CCrypto"], swiftSettings: settings),
     .target(name: "Engine", dependencies: ["Wire"], swiftSettings: settings),
     .target(
       name: "Kernel", dependencies: ["Wire", "CLinux", "CMnl", "CCap"], swiftSettings: settings),
@@ -39,6 +40,7 @@ let package = Package(
       name: "CLinux", cSettings: [.treatAllWarnings(as: .error), .enableWarning("all")]),
     .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .systemLibrary(name: "CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
     // Real packets between network namespaces: the tools, the tests, and ci/bench's traffic.
     .target(name: "CSockets", path: "Tests/CSockets"),
@@ -63,6 +65,9 @@ let package = Package(
 
     .testTarget(
       name: "WireTests", dependencies: ["Wire", "Samples", "AllocationCounter"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "CryptoTests", dependencies: ["Crypto", "Samples", "AllocationCounter"],
       swiftSettings: settings),
     .testTarget(
       name: "RSockTests", dependencies: ["rsock", "Driver", "Wire", argumentParser],
