@@ -27,7 +27,7 @@ let package = Package(
     // The program. docs/architecture.md says which module may import which, and why.
     .target(name: "Wire", swiftSettings: settings),
     .target(name: "Crypto", dependencies: ["CCrypto"], swiftSettings: settings),
-    .target(name: "Engine", dependencies: ["Wire"], swiftSettings: settings),
+    .target(name: "Engine", dependencies: ["Wire", "Crypto"], swiftSettings: settings),
     .target(
       name: "Kernel", dependencies: ["Wire", "CLinux", "CMnl", "CCap"], swiftSettings: settings),
     .target(
@@ -79,7 +79,7 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "EngineTests",
-      dependencies: ["Engine", "Wire", "EnginePair", "Samples", "AllocationCounter"],
+      dependencies: ["Engine", "Wire", "Crypto", "EnginePair", "Samples", "AllocationCounter"],
       swiftSettings: settings),
     .testTarget(
       name: "SimulationTests", dependencies: ["Engine", "Wire", "Samples"],
