@@ -26,7 +26,8 @@ let package = Package(
   targets: [
     // The program. docs/architecture.md says which module may import which, and why.
     .target(name: "Wire", swiftSettings: settings),
-    .target(name: "Engine", dependencies: ["Wire"], swiftSettings: settings),
+    .target(name: "Crypto", dependencies: ["CCrypto"], swiftSettings: settings),
+    .target(name: "Engine", dependencies: ["Wire", "Crypto"], swiftSettings: settings),
     .target(
       name: "Kernel", dependencies: ["Wire", "CLinux", "CMnl", "CCap"], swiftSettings: settings),
     .target(
@@ -39,6 +40,7 @@ let package = Package(
       name: "CLinux", cSettings: [.treatAllWarnings(as: .error), .enableWarning("all")]),
     .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .systemLibrary(name: "CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
     // Real packets between network namespaces: the tools, the tests, and ci/bench's traffic.
     .target(name: "CSockets", path: "Tests/CSockets"),
@@ -65,6 +67,9 @@ let package = Package(
       name: "WireTests", dependencies: ["Wire", "Samples", "AllocationCounter"],
       swiftSettings: settings),
     .testTarget(
+      name: "CryptoTests", dependencies: ["Crypto", "Samples", "AllocationCounter"],
+      swiftSettings: settings),
+    .testTarget(
       name: "RSockTests", dependencies: ["rsock", "Driver", "Wire", argumentParser],
       exclude: ["Golden"], swiftSettings: settings),
     .testTarget(
@@ -74,7 +79,7 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "EngineTests",
-      dependencies: ["Engine", "Wire", "EnginePair", "Samples", "AllocationCounter"],
+      dependencies: ["Engine", "Wire", "Crypto", "EnginePair", "Samples", "AllocationCounter"],
       swiftSettings: settings),
     .testTarget(
       name: "SimulationTests", dependencies: ["Engine", "Wire", "Samples"],

@@ -3,7 +3,7 @@
 
 # Debian packages: what the build links, what the checks run, what the namespace tests drive.
 packages=(
-  libcap-dev libmnl-dev pkgconf binutils shellcheck
+  libcap-dev libmnl-dev libssl-dev pkgconf binutils shellcheck
   conntrack ethtool iperf3 iproute2 iptables iputils-ping kcptun libcap2-bin nftables procps
   python3 socat tcpdump util-linux
 )
