@@ -31,7 +31,8 @@ let package = Package(
     .target(
       name: "Kernel", dependencies: ["Wire", "CLinux", "CMnl", "CCap"], swiftSettings: settings),
     .target(
-      name: "Driver", dependencies: ["Engine", "Kernel", "Wire", logging], swiftSettings: settings),
+      name: "Driver", dependencies: ["Engine", "Crypto", "Kernel", "Wire", logging],
+      swiftSettings: settings),
     .executableTarget(
       name: "rsock", dependencies: ["Driver", "Wire", argumentParser], swiftSettings: settings),
 
@@ -60,7 +61,7 @@ let package = Package(
       name: "AllocationCounter", path: "Tests/AllocationCounter",
       cSettings: [.treatAllWarnings(as: .error), .enableWarning("all")]),
     .target(
-      name: "EnginePair", dependencies: ["Engine", "Wire"], path: "Tests/EnginePair",
+      name: "EnginePair", dependencies: ["Engine", "Crypto", "Wire"], path: "Tests/EnginePair",
       swiftSettings: settings),
 
     .testTarget(
@@ -82,7 +83,7 @@ let package = Package(
       dependencies: ["Engine", "Wire", "Crypto", "EnginePair", "Samples", "AllocationCounter"],
       swiftSettings: settings),
     .testTarget(
-      name: "SimulationTests", dependencies: ["Engine", "Wire", "Samples"],
+      name: "SimulationTests", dependencies: ["Engine", "Crypto", "Wire", "Samples"],
       swiftSettings: settings),
     .executableTarget(
       name: "EngineBench", dependencies: ["EnginePair"], path: "Tests/EngineBench",

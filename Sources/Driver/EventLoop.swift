@@ -47,6 +47,7 @@ struct EventLoop: ~Copyable {
       let timeout = deadline == .distantFuture ? nil : max(.zero, deadline - tunnel.now)
       let count = try tunnel.epoll.wait(timeout: timeout)
       tunnel.now = BootClock.now()
+      tunnel.readClock()
       for index in 0..<count {
         try handle(tunnel.epoll.token(at: index), &tunnel, &role, process)
       }

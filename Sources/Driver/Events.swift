@@ -20,6 +20,8 @@ extension Tunnel {
         "datagrams of \(size) bytes are dropped: the largest that fits is \(limit) bytes")
     case .versionMismatch(let remote, let version):
       log.error("\(remote) speaks version \(version) of the protocol, which this rsock does not")
+    case .cipherMismatch(let remote):
+      log.error("\(remote) takes no cipher that this rsock takes: give both the same --cipher")
     case .dial, .channelOpened, .channelClosed, .flowClosed: break
     }
   }

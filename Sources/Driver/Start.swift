@@ -1,6 +1,7 @@
 // What both roles do to start: capabilities, device, ruleset, sockets. Whatever fails ends the
 // start with one sentence, and nothing is left behind: all of it closes itself.
 
+import Crypto
 import Engine
 import Glibc
 import Kernel
@@ -107,6 +108,7 @@ extension Start {
         wire: WireSockets(packet: packet, raw: raw, transmit: configuration.transmit, log: log),
         nextHops: nextHops,
         epoll: try Epoll(), now: now, log: log)
+      tunnel.readClock()
       try role.begin(&tunnel)
       var loop = try EventLoop(signals: signals, network: network, for: tunnel)
       process.ready()
@@ -123,6 +125,7 @@ extension Entropy {
     var source = SystemRandom()
     return Entropy(
       secret: SipHashKey(source.next(), source.next()),
+      keySeed: SecretKey { source.fill(&$0) },
       session: SessionID(high: source.next(), low: source.next()), seed: source.next())
   }
 }

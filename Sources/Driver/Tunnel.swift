@@ -44,12 +44,20 @@ struct Tunnel: ~Copyable {
   var deliveries = DatagramBatch(datagrams: 16_384)
   var epoll: Epoll
   var now: Instant
+  var clockReadAt = Instant(nanoseconds: 0)
   /// Datagrams that apps or targets did not take.
   var undelivered = 0
   var fallback = Fallback()
   /// The latest failure to follow the network.
   var networkError: SystemError?
   let log: Logger
+
+  /// Tells the engine the time on the wall, at most once a second: somebody may set the clock.
+  mutating func readClock() {
+    guard now - clockReadAt >= .seconds(1) else { return }
+    clockReadAt = now
+    engine.setClock(WallClock.now(), at: now)
+  }
 
   /// Takes all that is there from the packet socket, for some rounds.
   mutating func receivePackets(
@@ -60,7 +68,7 @@ struct Tunnel: ~Copyable {
       guard count > 0 else { return }
       deliveries.removeAll()
       segments.removeAll()
-      engine.decapsulate(packets, into: &deliveries, replies: &segments, at: now)
+      engine.decapsulate(&packets, into: &deliveries, replies: &segments, at: now)
       role.deliver(&self)
       wire.send(&segments, payloads: packets, nextHops: nextHops)
       handleEvents(for: &role)
@@ -76,7 +84,7 @@ struct Tunnel: ~Copyable {
         let count = try socket.receive(into: &datagrams, using: &messages)
         guard count > 0 else { return }
         segments.removeAll()
-        engine.encapsulate(datagrams, from: origin, into: &segments, at: now)
+        engine.encapsulate(&datagrams, from: origin, into: &segments, at: now)
         wire.send(&segments, payloads: datagrams, nextHops: nextHops)
         if count < datagrams.capacity { return }
       }

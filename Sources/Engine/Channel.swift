@@ -1,5 +1,6 @@
 // One disguised connection of a session.
 
+internal import Crypto
 internal import Wire
 
 /// What the way to a peer can carry, as the driver finds out.
@@ -21,14 +22,25 @@ public struct Path: Hashable, Sendable {
   }
 }
 
+/// The session that a client's Hello names.
+struct SessionClaim {
+  let id: SessionID
+  /// The name of the key that the Hello was made with; nil without a key.
+  let keyName: String?
+}
+
 /// One disguised connection: a four-tuple, its carrier's state, its liveness and its timers.
-struct Channel {
+struct Channel: ~Copyable {
+  /// The `session` of a channel that has none yet.
+  static let noSession = -1
+
   enum State: Sendable {
     /// Client: the SYN is out.
     case synSent
     /// Client: the SYN-ACK came, the Hello is out.
     case helloSent
-    /// Server: the Hello was answered; nothing else is sent before the client is heard again.
+    /// Server: the Hello was answered. Nothing else is sent, and the channel is none of its session's,
+    /// before a frame of the client's was valid: a Hello may be a repeated one.
     case unconfirmed
     /// Frames flow.
     case open
@@ -41,7 +53,10 @@ struct Channel {
   let tuple: FourTuple
   /// The channel's name within the session, the same at both ends.
   let id: UInt32
-  let session: Int
+  /// The index of its session; `noSession` while it is unconfirmed.
+  var session: Int
+  /// Server: whose it will be once it is confirmed.
+  let claim: SessionClaim?
   /// Client: which of the dialer's slots it belongs to.
   let slot: Int
   var state: State
@@ -51,14 +66,20 @@ struct Channel {
   /// What the peer can receive, in bytes of TCP payload: the least of MSS and Hello.
   var peerSegmentSize: Int
 
-  /// The segment size in our Hello, which is repeated byte for byte.
-  let announcedSegmentSize: Int
   /// The sequence number of the Hello, behind our SYN.
   let firstSequence: UInt32
   /// The sequence number of the peer's Hello, behind its SYN; 0 before the SYN-ACK.
   var peerFirstSequence: UInt32
   /// The options of the peer's SYN or SYN-ACK as they arrived.
   var observed: TCPOptions
+  /// Our first message, which is repeated byte for byte until the peer was heard; then empty.
+  var firstMessage: [UInt8] = []
+  /// Client: the key exchange that the first message began.
+  var exchange: NoiseHandshake?
+  /// What seals the frames; nil where they are plain.
+  var cipher: FrameCipher?
+  /// Client: what an RST carries that is the server's own.
+  var resetToken: ResetToken?
   /// How often the segment of this state was sent, and when it is to be sent again.
   var attempts = 0
   var retryAt = Instant.distantFuture
@@ -83,19 +104,19 @@ struct Channel {
   var lastWarning: Instant?
 
   init(
-    tuple: FourTuple, id: UInt32, session: Int, slot: Int, state: State, tcp: TCPConnection,
-    path: Path, observed: TCPOptions, peerSegmentSize: Int, at now: Instant
+    tuple: FourTuple, id: UInt32, session: Int, claim: SessionClaim? = nil, slot: Int, state: State,
+    tcp: TCPConnection, path: Path, observed: TCPOptions, peerSegmentSize: Int, at now: Instant
   ) {
     self.tuple = tuple
     self.id = id
     self.session = session
+    self.claim = claim
     self.slot = slot
     self.state = state
     self.tcp = tcp
     self.path = path
     self.observed = observed
     self.peerSegmentSize = peerSegmentSize
-    announcedSegmentSize = path.segmentSize
     firstSequence = tcp.sendNext
     peerFirstSequence = tcp.receiveNext
     liveness = Liveness(at: now)
@@ -105,7 +126,10 @@ struct Channel {
   var isDialling: Bool { state == .synSent || state == .helloSent }
 
   /// The largest TCP payload of a segment, in bytes.
-  var segmentSize: Int { min(peerSegmentSize, path.segmentSize) }
+  var segmentSize: Int {
+    let size = min(peerSegmentSize, path.segmentSize)
+    return cipher == nil ? size : min(size, SealedFrame.segmentLimit)
+  }
 
   /// The most segments in one run.
   var runLimit: Int { path.carriesRuns ? SegmentBatch.runLimit : 1 }

@@ -147,7 +147,7 @@ extension TunnelEngine {
   mutating func clientFlow(of endpoint: Endpoint, at now: Instant) -> Int? {
     if let index = flows.index(endpoint: endpoint) { return index }
     guard flows.count < limits.flowsPerSession, let id = flowIDs.take(at: now) else {
-      counters.drop(.limitReached)
+      counters.drop(.flowLimit)
       return nil
     }
     return addFlow(Flow(session: 0, id: id, endpoint: endpoint, lastActive: now), at: now)

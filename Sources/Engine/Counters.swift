@@ -16,8 +16,19 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case repeatedFrame
   /// A frame of a type that this version does not know.
   case unknownFrame
-  /// A first payload that is no Hello with a valid cookie.
+  /// A first payload that is no Hello with a valid cookie, or one that the other side's does not
+  /// agree with: its version, its cipher.
   case badHello
+  /// A first message whose hint no key has.
+  case unknownKey
+  /// A first message that was not made with the key that its hint names, or an answer to one.
+  case badHandshake
+  /// A first message that was accepted before.
+  case repeatedHandshake
+  /// A first message that may be an old one: its clock is wrong, and its cookie another one's.
+  case staleHandshake
+  /// A frame that was not sealed with the channel's key, or changed since.
+  case badSeal
   /// An RST or FIN that the peer did not send as part of a close.
   case foreignReset
   /// A datagram of a flow that this client never opened, or released.
@@ -28,10 +39,18 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case noChannel
   /// Every channel's window is full.
   case windowFull
-  /// A bound of `Limits` is reached.
-  case limitReached
-  /// Datagrams that waited too long, or were too many, before the first channel was up.
+  /// A server has as many sessions as it may have, or as one key may have.
+  case sessionLimit
+  /// A server has as many channels as it may have, or a session has; the oldest one makes room.
+  case channelLimit
+  /// There are as many flows as there may be.
+  case flowLimit
+  /// Clients open more channels than a server takes in a second, or confirm too few.
+  case handshakeLimit
+  /// Datagrams that waited too long before the first channel was up.
   case heldTooLong
+  /// Datagrams that were too many before the first channel was up.
+  case queueLimit
   /// More frames in one batch than it has room for.
   case batchFull
   /// An answer to a stranger that the rate limit forbade.
@@ -46,7 +65,7 @@ public struct Counters: Sendable {
   public internal(set) var datagramsReceived: UInt64 = 0
   /// Channels that opened.
   public internal(set) var channelsOpened: UInt64 = 0
-  private var drops: InlineArray<17, UInt64> = .init(repeating: 0)
+  private var drops: InlineArray<26, UInt64> = .init(repeating: 0)
 
   init() {
     precondition(DropReason.allCases.count == drops.count)

@@ -14,7 +14,7 @@ struct Flow {
 }
 
 /// All flows, found by what arrives: an app's endpoint, or a frame's flow id.
-struct FlowTable {
+struct FlowTable: ~Copyable {
   private struct Key: Hashable {
     let session: Int
     let id: UInt16

@@ -7,8 +7,6 @@ internal import Wire
 struct HoldQueue: Sendable {
   /// The most datagrams held.
   static let countLimit = 64
-  /// The most bytes held.
-  static let byteLimit = 128 << 10
   /// How long a datagram is worth sending.
   static let ageLimit = Duration.seconds(3)
 
@@ -18,14 +16,18 @@ struct HoldQueue: Sendable {
     let arrival: Instant
   }
 
+  /// The most bytes held.
+  let byteLimit: Int
   private(set) var entries: [Entry] = []
+
+  init(byteLimit: Int) { self.byteLimit = byteLimit }
 
   var isEmpty: Bool { entries.isEmpty }
 
   /// Keeps a copy of the datagram; false where the queue is full.
   mutating func append(_ datagram: RawSpan, flow: UInt16, at now: Instant) -> Bool {
     let byteCount = entries.reduce(datagram.byteCount) { $0 + $1.bytes.count }
-    guard entries.count < Self.countLimit, byteCount <= Self.byteLimit else { return false }
+    guard entries.count < Self.countLimit, byteCount <= byteLimit else { return false }
     let bytes = (0..<datagram.byteCount).map { datagram.byte(at: $0) }
     entries.append(Entry(flow: flow, bytes: bytes, arrival: now))
     return true

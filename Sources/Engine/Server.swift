@@ -2,7 +2,7 @@
 
 internal import Wire
 
-/// What a server needs to answer strangers without remembering them.
+/// What a server needs to answer strangers without remembering them, and to know its clients.
 struct Listener {
   let ports: PortSet
   let cookie: SYNCookie
@@ -10,13 +10,30 @@ struct Listener {
   var synLimiter: RateLimiter
   /// RSTs to one network.
   var resetLimiter: RateLimiter
+  /// Handshakes of all, and of one network.
+  var handshakes: RateLimiter
+  var networkHandshakes: RateLimiter
+  /// Without keys anyone is a client.
+  var keys: KeyRing
+  var replays = ReplayCache()
 
-  init(ports: PortSet, secret: SipHashKey) {
+  init(ports: PortSet, keys: [NamedKey], limits: EngineLimits, secret: SipHashKey) {
     self.ports = ports
+    self.keys = KeyRing(keys)
     cookie = SYNCookie(key: secret)
     synLimiter = RateLimiter(perSecond: 200, burst: 400, key: secret)
     resetLimiter = RateLimiter(perSecond: 20, burst: 40, key: secret)
+    let rate = Int64(limits.handshakesPerSecond)
+    handshakes = RateLimiter(perSecond: rate, burst: rate, key: secret)
+    networkHandshakes = RateLimiter(
+      perSecond: max(1, rate / 16), burst: max(1, rate / 4), key: secret)
   }
+}
+
+/// What the sessions of one key hold.
+struct KeyUse {
+  var sessions = 0
+  var channels = 0
 }
 
 extension TunnelEngine {
@@ -36,10 +53,12 @@ extension TunnelEngine {
     guard segment.flags.intersection([.ack, .rst]) == .ack else {
       return counters.drop(.unknownChannel)
     }
-    if let index = byTuple[tuple], channels[index].peerFirstSequence == segment.sequence,
+    // The client did not get our Hello: the same bytes again, while they are kept.
+    if let index = unconfirmed[tuple] ?? byTuple[tuple],
+      channels[index].peerFirstSequence == segment.sequence,
       channels[index].firstSequence == segment.acknowledgment
     {
-      return repeatHello(on: index, into: &segments)
+      return sendHello(on: index, into: &segments)
     }
     accept(segment, on: tuple, into: &segments, at: now)
   }
@@ -72,11 +91,11 @@ extension TunnelEngine {
     }
   }
 
-  private func interfacePath(_ local: IPv4Address) -> Path {
+  func interfacePath(_ local: IPv4Address) -> Path {
     interfacePaths[local] ?? Path(mtu: 1500, carriesRuns: false)
   }
 
-  /// Sends a segment that belongs to no channel; a kernel's have identification 0 as well.
+  /// Sends a segment that belongs to no channel.
   private mutating func sendStray(
     _ header: TCPHeader, on tuple: FourTuple, options: RawSpan = RawSpan(),
     into segments: inout SegmentBatch
@@ -84,121 +103,84 @@ extension TunnelEngine {
     guard segments.beginRun(channel: nil, optionLength: options.byteCount) else {
       return counters.drop(.batchFull)
     }
+    finishStray(header, on: tuple, options: options, into: &segments)
+  }
+
+  /// Ends a segment that belongs to no channel; a kernel's have identification 0 as well.
+  func finishStray(
+    _ header: TCPHeader, on tuple: FourTuple, options: RawSpan = RawSpan(),
+    into segments: inout SegmentBatch
+  ) {
     segments.finishRun(
       header, from: tuple.local.address, to: tuple.remote.address, identification: 0,
       options: options)
   }
 
-  /// The client did not get our Hello: the same bytes again.
-  private mutating func repeatHello(on index: Int, into segments: inout SegmentBatch) {
-    guard channels[index].closeSequence == nil else { return }
-    sendHello(on: index, into: &segments)
-  }
-
-  /// A first payload. With a valid cookie and a valid Hello it opens a channel, else it is a
-  /// stranger's.
-  private mutating func accept(
-    _ segment: borrowing TCPSegment, on tuple: FourTuple, into segments: inout SegmentBatch,
-    at now: Instant
-  ) {
-    guard !isClosing else { return counters.drop(.unknownChannel) }
-    guard let hello = Hello(parsingRecord: segment.payload),
-      let mss = listener?.cookie.validate(
-        segment.acknowledgment &- 1, for: tuple, clientISN: segment.sequence &- 1, at: now)
-    else { return reject(segment, on: tuple, into: &segments, at: now) }
-    guard hello.version == Hello.currentVersion else {
-      return answerVersion(hello, segment, on: tuple, into: &segments)
-    }
-    if let previous = byTuple[tuple] { removeChannel(previous, at: now) }
-    guard channels.count < limits.channels, let session = session(hello.session, at: now) else {
-      return counters.drop(.limitReached)
-    }
-    makeRoom(in: session, at: now)
-    let index = addChannel(
-      makeChannel(segment, hello, on: tuple, session: session, mss: mss, at: now))
-    channels[index].retryAt = now + Self.confirmationTime
-    reschedule(index, at: now)
-    counters.channelsOpened &+= 1
-    sendHello(on: index, into: &segments)
-    events.append(.channelOpened(channel: index, tuple))
-  }
-
   /// A client that comes from ever new addresses leaves channels behind: the one that was silent for
   /// the longest makes room.
-  private mutating func makeRoom(in session: Int, at now: Instant) {
+  mutating func makeRoom(in session: Int, at now: Instant) {
     guard sessions[session].channels.count >= limits.channelsPerSession,
       let oldest = sessions[session].channels.min(by: {
         channels[$0].liveness.lastHeard < channels[$1].liveness.lastHeard
       })
     else { return }
-    counters.drop(.limitReached)
+    counters.drop(.channelLimit)
     removeChannel(oldest, at: now)
   }
 
-  /// A client that speaks another version learns of it from our own Hello; nothing is kept.
-  private mutating func answerVersion(
-    _ hello: Hello, _ segment: borrowing TCPSegment, on tuple: FourTuple,
-    into segments: inout SegmentBatch
-  ) {
-    tellVersion(hello.version, of: tuple.remote)
-    let answer = Hello(
-      observed: hello.observed,
-      segmentSize: UInt16(interfacePath(tuple.local.address).segmentSize),
-      channel: hello.channel, session: hello.session)
-    guard begin(answer, into: &segments) else { return counters.drop(.batchFull) }
-    let end = segment.sequence &+ UInt32(truncatingIfNeeded: segment.payload.byteCount)
-    let header = TCPHeader(
-      sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
-      sequence: segment.acknowledgment, acknowledgment: end, flags: [.ack, .psh], window: .max)
-    segments.finishRun(
-      header, from: tuple.local.address, to: tuple.remote.address, identification: 0)
-  }
-
-  private mutating func makeChannel(
-    _ segment: borrowing TCPSegment, _ hello: Hello, on tuple: FourTuple, session: Int,
-    mss: UInt16, at now: Instant
-  ) -> Channel {
-    // The scale is a constant of the profile; the client says whether it survived the way.
-    let isScaled = hello.observed.windowScale != nil
-    let tcp = TCPConnection(
-      sendNext: segment.acknowledgment, receiveNext: segment.sequence,
-      peerWindow: Int(segment.window) << (isScaled ? Int(TCPProfile.windowScale) : 0),
-      isScaled: isScaled, identification: UInt16(truncatingIfNeeded: random.next()))
-    var channel = Channel(
-      tuple: tuple, id: hello.channel, session: session, slot: 0, state: .unconfirmed, tcp: tcp,
-      path: interfacePath(tuple.local.address),
-      // Of the SYN there is only the cookie's class of its MSS, and that scaling survived.
-      observed: TCPOptions(maximumSegmentSize: mss, windowScale: hello.observed.windowScale),
-      peerSegmentSize: Int(
-        min(mss, hello.segmentSize, hello.observed.maximumSegmentSize ?? .max)), at: now)
-    channel.tcp.received(
-      upTo: segment.sequence &+ UInt32(truncatingIfNeeded: segment.payload.byteCount))
-    return channel
-  }
-
   /// Answers data on an unknown connection as a kernel does (RFC 9293, section 3.10.7.1), so that a
-  /// client whose server was restarted notices at once.
-  private mutating func reject(
-    _ segment: borrowing TCPSegment, on tuple: FourTuple, into segments: inout SegmentBatch,
-    at now: Instant
+  /// client whose server was restarted notices at once: what looks like a frame gets the token that the
+  /// client believes.
+  mutating func reject(
+    _ segment: borrowing TCPSegment, on tuple: FourTuple, as reason: DropReason,
+    into segments: inout SegmentBatch, at now: Instant
   ) {
-    guard byTuple[tuple] == nil else { return counters.drop(.badHello) }
-    counters.drop(.unknownChannel)
+    counters.drop(reason)
+    guard byTuple[tuple] == nil else { return }
     guard listener?.resetLimiter.allows(tuple.remote.address, at: now) == true else {
       return counters.drop(.rateLimited)
     }
     let header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
       sequence: segment.acknowledgment, acknowledgment: 0, flags: .rst, window: 0)
-    sendStray(header, on: tuple, into: &segments)
+    guard listener?.keys.isEmpty == false, SealedFrame(parsing: segment.payload, at: 0) != nil,
+      let token = listener?.keys.resetToken(for: tuple), begin(token.bytes, into: &segments)
+    else { return sendStray(header, on: tuple, into: &segments) }
+    finishStray(header, on: tuple, into: &segments)
   }
 
-  private mutating func session(_ id: SessionID, at now: Instant) -> Int? {
-    if let index = bySession[id] { return index }
-    guard sessions.count < limits.sessions else { return nil }
-    let index = sessions.insert(Session(id: id, at: now))
-    bySession[id] = index
+  /// The session that a client's Hello names, a new one where it is new; nil where there is no room for
+  /// it or its channel. With several keys none may take more than half of the room.
+  mutating func session(for claim: SessionClaim, at now: Instant) -> Int? {
+    let use = claim.keyName.flatMap { keyUse[$0] } ?? KeyUse()
+    let share = listener?.keys.isShared == true ? 2 : 1
+    guard byTuple.count < limits.channels, use.channels < limits.channels / share else {
+      counters.drop(.channelLimit)
+      return nil
+    }
+    if let index = bySession[claim.id] {
+      // Two that were not confirmed may have named the same session under two keys.
+      guard sessions[index].keyName == claim.keyName else {
+        counters.drop(.badHandshake)
+        return nil
+      }
+      return index
+    }
+    guard sessions.count < limits.sessions, use.sessions < max(1, limits.sessions / share) else {
+      counters.drop(.sessionLimit)
+      return nil
+    }
+    let index = sessions.insert(Session(id: claim.id, keyName: claim.keyName, at: now))
+    bySession[claim.id] = index
+    noteUse(of: claim.keyName) { $0.sessions += 1 }
     return index
+  }
+
+  /// Keeps count of what a key's sessions hold.
+  mutating func noteUse(of keyName: String?, _ change: (inout KeyUse) -> Void) {
+    guard let keyName else { return }
+    change(&keyUse[keyName, default: KeyUse()])
+    if keyUse[keyName]?.sessions == 0 { keyUse[keyName] = nil }
   }
 
   /// The session has no channel left: it ends later, unless a channel comes. Without a flow there is
@@ -214,7 +196,13 @@ extension TunnelEngine {
     guard sessions[index].endsAt <= now else {
       return timers.schedule(.session(index), at: sessions[index].endsAt)
     }
+    endSession(index, at: now)
+  }
+
+  /// Ends a session that has no channel.
+  mutating func endSession(_ index: Int, at now: Instant) {
     for flow in flows.indices(ofSession: index) { removeFlow(flow, at: now) }
+    noteUse(of: sessions[index].keyName) { $0.sessions -= 1 }
     bySession[sessions[index].id] = nil
     if sessions[index].wasConnected { events.append(.sessionEnded(sessions[index].id)) }
     timers.cancel(.session(index))
@@ -230,7 +218,7 @@ extension TunnelEngine {
       return nil
     }
     guard sessions[session].flowCount < limits.flowsPerSession, flows.count < limits.flows else {
-      counters.drop(.limitReached)
+      counters.drop(.flowLimit)
       return nil
     }
     return addFlow(Flow(session: session, id: id, endpoint: nil, lastActive: now), at: now)

@@ -5,6 +5,8 @@ internal import Wire
 /// One session. A client has exactly one, a server one a client.
 struct Session {
   let id: SessionID
+  /// Server: the name of the key that it belongs to; nil without a key.
+  let keyName: String?
   /// All channels, in any state.
   var channels: [Int] = []
   /// The open channels that may carry datagrams now: all that share the best health.
@@ -25,8 +27,9 @@ struct Session {
   /// Server: when the session ends, once it has no channel.
   var endsAt = Instant.distantFuture
 
-  init(id: SessionID, at now: Instant) {
+  init(id: SessionID, keyName: String? = nil, at now: Instant) {
     self.id = id
+    self.keyName = keyName
     lastSent = now
     lastActive = now
   }

@@ -1,34 +1,57 @@
 // A table whose indices stay valid while the elements live, and are used again afterwards.
 
-/// Elements by small, stable indices.
-struct Slab<Element> {
-  // Not one array of optionals: reading a field through an optional copies the whole element. What
-  // was removed stays in its place, out of reach, until the place is used again.
-  private var elements: [Element] = []
+/// Elements by small, stable indices; each lies where it is changed in place.
+@safe struct Slab<Element: ~Copyable>: ~Copyable {
+  private var elements: UnsafeMutablePointer<Element>
+  private var capacity = 4
+  // One flag for each place that was ever used.
   private var isUsed: [Bool] = []
   private var free: [Int] = []
   /// How many elements there are.
   private(set) var count = 0
 
-  /// Adds an element and gives its index.
-  mutating func insert(_ element: Element) -> Int {
-    count += 1
-    if let index = free.popLast() {
-      elements[index] = element
-      isUsed[index] = true
-      return index
+  init() { unsafe elements = .allocate(capacity: capacity) }
+
+  deinit {
+    for index in isUsed.indices where isUsed[index] {
+      unsafe (elements + index).deinitialize(count: 1)
     }
-    elements.append(element)
-    isUsed.append(true)
-    return elements.count - 1
+    unsafe elements.deallocate()
   }
 
-  /// Takes the element at `index` out. The index is not given again before `recycle`: whoever was
-  /// told of it has to hear that it ended first.
+  /// Adds an element and gives its index.
+  mutating func insert(_ element: consuming Element) -> Int {
+    let index = free.popLast() ?? appendPlace()
+    unsafe (elements + index).initialize(to: element)
+    isUsed[index] = true
+    count += 1
+    return index
+  }
+
+  private mutating func appendPlace() -> Int {
+    if isUsed.count == capacity { grow() }
+    isUsed.append(false)
+    return isUsed.count - 1
+  }
+
+  /// Moves all elements to an allocation of twice the size.
+  private mutating func grow() {
+    let larger = UnsafeMutablePointer<Element>.allocate(capacity: capacity * 2)
+    for index in isUsed.indices where isUsed[index] {
+      unsafe (larger + index).moveInitialize(from: elements + index, count: 1)
+    }
+    unsafe elements.deallocate()
+    unsafe elements = larger
+    capacity *= 2
+  }
+
+  /// Ends the element at `index`. The index is not given again before `recycle`: whoever was told of
+  /// it has to hear that it ended first.
   mutating func remove(_ index: Int) {
     precondition(isUsed[index])
     isUsed[index] = false
     count -= 1
+    unsafe (elements + index).deinitialize(count: 1)
   }
 
   /// Lets the index of a removed element be given again.
@@ -49,11 +72,11 @@ struct Slab<Element> {
   subscript(index: Int) -> Element {
     @inline(__always) _read {
       precondition(isUsed[index])
-      yield elements[index]
+      yield unsafe elements[index]
     }
     @inline(__always) _modify {
       precondition(isUsed[index])
-      yield &elements[index]
+      yield unsafe &elements[index]
     }
   }
 }

@@ -18,14 +18,12 @@ extension TunnelEngine {
     into segments: inout SegmentBatch, at now: Instant
   ) {
     guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
-    let frame = channels[index].nextFrame(type, length: payload.byteCount)
-    guard segments.appendFrame(frame, copying: payload) else {
+    guard appendFrame(type, copying: payload, on: index, into: &segments) else {
       segments.abandonRun()
       return counters.drop(.batchFull)
     }
     finishControl(
-      index, flags: flags, payloadLength: FrameHeader.byteCount + payload.byteCount,
-      into: &segments)
+      index, flags: flags, payloadLength: frameOverhead + payload.byteCount, into: &segments)
     noteTransmission(on: index, expectsReply: expectsReply, at: now)
   }
 
@@ -129,8 +127,9 @@ extension TunnelEngine {
       return
     }
     guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
-    let frame = channels[index].nextFrame(.close, length: 0)
-    guard segments.appendFrame(frame, copying: RawSpan()) else { return segments.abandonRun() }
+    guard appendFrame(.close, copying: RawSpan(), on: index, into: &segments) else {
+      return segments.abandonRun()
+    }
     let tuple = channels[index].tuple
     let (header, identification) = channels[index].tcp.repeatedHeader(
       tuple, flags: [.ack, .psh, .fin], sequence: sequence)
@@ -141,7 +140,7 @@ extension TunnelEngine {
   private mutating func receiveClose(
     on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
-    if channels[index].state == .open || channels[index].state == .unconfirmed {
+    if channels[index].state == .open {
       channels[index].state = .lingering
       markStale(channels[index].session)
       channelLost(index, at: now)
@@ -153,13 +152,13 @@ extension TunnelEngine {
 
   /// A FIN: the end of a close where a close frame came with it, else from outside.
   mutating func receiveFin(
-    _ segment: borrowing TCPSegment, on index: Int,
-    into segments: inout SegmentBatch, at now: Instant
+    _ header: TCPHeader, payloadLength: Int, on index: Int, into segments: inout SegmentBatch,
+    at now: Instant
   ) {
     guard channels[index].state == .lingering else {
-      return warned(index, sequence: segment.sequence, into: &segments, at: now)
+      return warned(index, sequence: header.sequence, into: &segments, at: now)
     }
-    let end = segment.sequence &+ UInt32(truncatingIfNeeded: segment.payload.byteCount)
+    let end = header.sequence &+ UInt32(truncatingIfNeeded: payloadLength)
     channels[index].tcp.received(upTo: end &+ 1)
     if channels[index].isCloser {
       sendAcknowledgment(on: index, into: &segments)
@@ -172,6 +171,17 @@ extension TunnelEngine {
 // RST and FIN from outside are never believed, but a NAT may believe them: the channel is probed,
 // others are preferred, and the client opens a replacement whatever the probe says.
 extension TunnelEngine {
+  /// An RST: the server's own where it carries the channel's token, which then is gone at the server;
+  /// else it may be anyone's.
+  mutating func receiveReset(
+    _ payload: RawSpan, sequence: UInt32, on index: Int, into segments: inout SegmentBatch,
+    at now: Instant
+  ) {
+    guard let token = channels[index].resetToken, ResetToken(parsing: payload, at: 0) == token
+    else { return warned(index, sequence: sequence, into: &segments, at: now) }
+    removeChannel(index, at: now)
+  }
+
   /// An RST, or a FIN without a close frame.
   mutating func warned(
     _ index: Int, sequence: UInt32, into segments: inout SegmentBatch, at now: Instant
@@ -188,7 +198,9 @@ extension TunnelEngine {
     _ index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
     let session = channels[index].session
-    if !sessions[session].suspects.contains(channels[index].id) {
+    if !sessions[session].suspects.contains(channels[index].id),
+      sessions[session].suspects.count < limits.suspects
+    {
       sessions[session].suspects.append(channels[index].id)
     }
     reportSuspects(of: session, into: &segments, at: now)
@@ -223,7 +235,7 @@ extension TunnelEngine {
     _ payload: RawSpan, on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
     let session = channels[index].session
-    let length = min(payload.byteCount & ~3, 4 * limits.channelsPerSession)
+    let length = min(payload.byteCount & ~3, 4 * limits.suspects)
     for offset in stride(from: 0, to: length, by: 4) {
       let id = payload.be32(at: offset)
       for suspected in sessions[session].channels

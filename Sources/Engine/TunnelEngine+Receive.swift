@@ -1,114 +1,197 @@
 // Wire to app: packets become segments of channels, segments frames, frames datagrams of flows.
 //
-//   packet ─► IPv4, TCP, checksum ─► channel by four-tuple ─► sequence ─► frames ─► flow
+//   packet ─► IPv4, TCP, checksum ─► channel by four-tuple ─► sequence ─► frames, opened ─► flow
 
 public import Wire
 
 extension TunnelEngine {
-  /// Takes a batch of received packets. The datagrams refer to the packets' bytes, so deliver them
-  /// before the batch is filled again; `replies` is what the protocol answers at once.
+  /// Takes a batch of received packets. The datagrams refer to the packets' bytes, which are opened
+  /// where they lie, so deliver them before the batch is filled again; `replies` is what the protocol
+  /// answers at once.
   public mutating func decapsulate(
-    _ packets: borrowing PacketBatch, into datagrams: inout DatagramBatch,
+    _ packets: inout PacketBatch, into datagrams: inout DatagramBatch,
     replies: inout SegmentBatch, at now: Instant
   ) {
     for index in 0..<packets.count {
-      let slot = packets.slot(index)
-      guard let packet = IPv4Packet(packets[index]), packet.protocolNumber == 6,
-        let segment = TCPSegment(packet.payload)
-      else {
-        counters.drop(.malformed)
-        continue
-      }
-      let tuple = FourTuple(
-        local: Endpoint(packet.destination, segment.destinationPort),
-        remote: Endpoint(packet.source, segment.sourcePort))
-      let channel = byTuple[tuple]
-      // Before the checksum, which costs more: another client's segments come by here, too.
-      guard channel != nil || listener != nil else {
-        counters.drop(.unknownChannel)
-        continue
-      }
-      guard slot.isChecksumTrusted || TCPSegment.isChecksumValid(of: packet) else {
-        counters.drop(.badChecksum)
-        continue
-      }
-      let payloadStart = slot.offset &+ packet.headerLength &+ segment.headerLength
-      if let channel, !isHandshake(segment) {
-        receive(
-          segment, on: channel, payloadStart: payloadStart, into: &datagrams, replies: &replies,
-          at: now)
-      } else if listener != nil {
-        serverReceive(segment, on: tuple, into: &replies, at: now)
-      } else if let channel {
-        clientReceive(segment, on: channel, into: &replies, at: now)
-      }
+      guard let arrival = sort(packets, index, replies: &replies, at: now) else { continue }
+      receive(arrival, of: &packets, into: &datagrams, replies: &replies, at: now)
     }
   }
 
+  /// A segment of a channel, without what lies in the packet.
+  private struct Arrival {
+    let channel: Int
+    let header: TCPHeader
+    /// Where its payload lies in the batch.
+    let payload: Range<Int>
+  }
+
+  /// Finds out what a packet is. Gives a channel's segment; handshakes and strangers are dealt with.
+  @inline(__always)
+  private mutating func sort(
+    _ packets: borrowing PacketBatch, _ index: Int, replies: inout SegmentBatch, at now: Instant
+  ) -> Arrival? {
+    let slot = packets.slot(index)
+    guard let packet = IPv4Packet(packets[index]), packet.protocolNumber == 6,
+      let segment = TCPSegment(packet.payload)
+    else {
+      counters.drop(.malformed)
+      return nil
+    }
+    let tuple = FourTuple(
+      local: Endpoint(packet.destination, segment.destinationPort),
+      remote: Endpoint(packet.source, segment.sourcePort))
+    let channel = channel(of: tuple, segment)
+    // Before the checksum, which costs more: another client's segments come by here, too.
+    guard channel != nil || listener != nil else {
+      counters.drop(.unknownChannel)
+      return nil
+    }
+    guard slot.isChecksumTrusted || TCPSegment.isChecksumValid(of: packet) else {
+      counters.drop(.badChecksum)
+      return nil
+    }
+    if let channel, !isHandshake(segment) {
+      let start = slot.offset &+ packet.headerLength &+ segment.headerLength
+      return Arrival(
+        channel: channel, header: segment.header,
+        payload: start..<start &+ segment.payload.byteCount)
+    }
+    if listener != nil {
+      serverReceive(segment, on: tuple, into: &replies, at: now)
+    } else if let channel {
+      clientReceive(segment, on: channel, into: &replies, at: now)
+    }
+    return nil
+  }
+
+  /// The channel that a segment is for: the one of its four-tuple, or the one that waits there to be
+  /// confirmed, where the segment fits only that.
+  @inline(__always)
+  private func channel(of tuple: FourTuple, _ segment: borrowing TCPSegment) -> Int? {
+    let confirmed = byTuple[tuple]
+    guard !unconfirmed.isEmpty, let waiting = unconfirmed[tuple] else { return confirmed }
+    guard let confirmed else { return waiting }
+    let isFit = channels[confirmed].tcp.isAcceptable(
+      segment.header, payloadLength: segment.payload.byteCount)
+    return isFit || segment.flags.contains(.rst) ? confirmed : waiting
+  }
+
   private mutating func receive(
-    _ segment: borrowing TCPSegment, on index: Int, payloadStart: Int,
-    into datagrams: inout DatagramBatch, replies: inout SegmentBatch, at now: Instant
+    _ arrival: Arrival, of packets: inout PacketBatch, into datagrams: inout DatagramBatch,
+    replies: inout SegmentBatch, at now: Instant
   ) {
-    guard !segment.flags.contains(.rst) else {
-      return warned(index, sequence: segment.sequence, into: &replies, at: now)
+    let (index, header, payload) = (arrival.channel, arrival.header, arrival.payload)
+    guard !header.flags.contains(.rst) else {
+      return receiveReset(
+        packets.bytes(payload), sequence: header.sequence, on: index, into: &replies, at: now)
     }
     guard channels[index].state != .synSent, channels[index].state != .helloSent else { return }
-    guard channels[index].tcp.isAcceptable(segment) else { return counters.drop(.outsideWindow) }
-    if channels[index].tcp.acknowledge(segment) { channels[index].fullSince = nil }
+    guard channels[index].tcp.isAcceptable(header, payloadLength: payload.count) else {
+      return counters.drop(.outsideWindow)
+    }
+    if channels[index].tcp.acknowledge(header) { channels[index].fullSince = nil }
     let end = receiveFrames(
-      of: segment.payload, on: index, payloadStart: payloadStart, into: &datagrams,
-      replies: &replies, at: now)
-    if end > 0 {
-      channels[index].tcp.received(upTo: segment.sequence &+ UInt32(truncatingIfNeeded: end))
+      in: payload, of: &packets, on: index, into: &datagrams, replies: &replies, at: now)
+    guard channels.contains(index) else { return }
+    if end > payload.lowerBound {
+      let length = UInt32(truncatingIfNeeded: end &- payload.lowerBound)
+      channels[index].tcp.received(upTo: header.sequence &+ length)
       noteHeard(on: index, into: &replies, at: now)
     }
-    if segment.flags.contains(.fin) {
-      receiveFin(segment, on: index, into: &replies, at: now)
+    if header.flags.contains(.fin) {
+      receiveFin(header, payloadLength: payload.count, on: index, into: &replies, at: now)
     }
     acknowledgeIfMuch(index, into: &replies)
+    noteWear(of: index, into: &replies, at: now)
   }
 
   /// Whether the segment belongs to the opening of a channel: it has SYN, or carries a Hello.
   private func isHandshake(_ segment: borrowing TCPSegment) -> Bool {
     segment.flags.contains(.syn)
-      || segment.payload.byteCount >= Hello.recordByteCount
-        && segment.payload.byte(at: 0) == Hello.recordType
+      || segment.payload.byteCount >= HandshakeRecord.headerByteCount + Hello.byteCount
+        && segment.payload.byte(at: 0) == HandshakeRecord.type
   }
 
-  /// Gives each frame of a payload to who it is for. Returns where the last valid one ends, 0 where
-  /// there is none.
+  /// Gives each frame of a payload to who it is for. Returns where the last valid one ends, the
+  /// payload's start where there is none. A channel that cannot be confirmed is gone then.
   private mutating func receiveFrames(
-    of payload: RawSpan, on index: Int, payloadStart: Int, into datagrams: inout DatagramBatch,
-    replies: inout SegmentBatch, at now: Instant
+    in payload: Range<Int>, of packets: inout PacketBatch, on index: Int,
+    into datagrams: inout DatagramBatch, replies: inout SegmentBatch, at now: Instant
   ) -> Int {
-    var offset = 0
-    var validEnd = 0
+    var offset = payload.lowerBound
+    var validEnd = offset
     channels[index].hasAnswered = false
-    while let header = FrameHeader(parsing: payload, at: offset) {
-      let start = offset &+ FrameHeader.byteCount
-      let end = start &+ Int(header.length)
-      guard end <= payload.byteCount else { break }
-      offset = end
-      guard channels[index].incoming.accept(header.number) else {
-        counters.drop(.repeatedFrame)
-        continue
+    while let frame = sealsFrames
+      ? openFrame(at: offset, before: payload.upperBound, in: &packets, on: index)
+      : takeFrame(at: offset, before: payload.upperBound, in: packets, on: index)
+    {
+      offset = frame.end
+      guard let type = frame.type else { continue }
+      validEnd = frame.end
+      if channels[index].state == .unconfirmed, !confirm(index, into: &replies, at: now) {
+        return validEnd
       }
-      guard let type = FrameType(rawValue: header.type) else {
-        counters.drop(.unknownFrame)
-        continue
-      }
-      validEnd = end
       if type == .datagram {
-        deliver(
-          header.flow, payloadStart &+ start..<payloadStart &+ end, from: index, to: &datagrams,
-          at: now)
+        deliver(frame.flow, frame.payload, from: index, to: &datagrams, at: now)
       } else {
         receiveControl(
-          type, payload.extracting(start..<end), on: index, replies: &replies, at: now)
+          type, packets.bytes(frame.payload), on: index, replies: &replies, at: now)
       }
     }
-    if offset < payload.byteCount { counters.drop(.truncatedFrame) }
+    if offset < payload.upperBound { counters.drop(.truncatedFrame) }
     return validEnd
+  }
+
+  /// A frame as it lies in a packet batch.
+  private struct ReceivedFrame {
+    /// Nil where the frame is not valid.
+    var type: FrameType?
+    var flow: UInt16 = 0
+    var payload = 0..<0
+    /// Where the next one starts.
+    let end: Int
+  }
+
+  /// The plain frame at `offset`; nil where there is no whole one.
+  @inline(__always)
+  private mutating func takeFrame(
+    at offset: Int, before end: Int, in packets: borrowing PacketBatch, on index: Int
+  ) -> ReceivedFrame? {
+    guard let header = FrameHeader(parsing: packets.bytes(offset..<end), at: 0) else { return nil }
+    let start = offset &+ FrameHeader.byteCount
+    let payload = start..<start &+ Int(header.length)
+    guard payload.upperBound <= end else { return nil }
+    guard channels[index].incoming.accept(header.number) else {
+      counters.drop(.repeatedFrame)
+      return ReceivedFrame(end: payload.upperBound)
+    }
+    return ReceivedFrame(
+      type: knownType(header.type), flow: header.flow, payload: payload, end: payload.upperBound)
+  }
+
+  /// The sealed frame at `offset`, opened where it lies; nil where there is no whole one.
+  @inline(__always)
+  private mutating func openFrame(
+    at offset: Int, before end: Int, in packets: inout PacketBatch, on index: Int
+  ) -> ReceivedFrame? {
+    guard let sealed = SealedFrame(parsing: packets.bytes(offset..<end), at: 0) else { return nil }
+    let next = offset &+ sealed.byteCount
+    guard let failure = channels[index].cipher?.open(sealed, at: offset, in: &packets) else {
+      let start = offset &+ SealedFrame.headerByteCount
+      let head = packets.bytes(offset &+ SealedFrame.clearByteCount..<start)
+      return ReceivedFrame(
+        type: knownType(head.byte(at: 0)), flow: head.be16(at: 1),
+        payload: start..<start &+ sealed.payloadLength, end: next)
+    }
+    counters.drop(failure)
+    return ReceivedFrame(end: next)
+  }
+
+  private mutating func knownType(_ rawValue: UInt8) -> FrameType? {
+    let type = FrameType(rawValue: rawValue)
+    if type == nil { counters.drop(.unknownFrame) }
+    return type
   }
 
   private mutating func deliver(
@@ -133,10 +216,8 @@ extension TunnelEngine {
   private mutating func noteHeard(
     on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
-    let isConfirmation = channels[index].state == .unconfirmed
-    if isConfirmation { confirm(index, into: &segments, at: now) }
     let isNews = channels[index].liveness.heard(at: now)
-    if (isNews || isConfirmation) && channels[index].state == .open {
+    if isNews && channels[index].state == .open {
       becameHealthy(index, into: &segments, at: now)
     }
     if channels[index].acknowledgmentDue == nil {
@@ -144,14 +225,5 @@ extension TunnelEngine {
       channels[index].acknowledgmentDue = due
       timers.schedule(.channel(index), at: due)
     }
-  }
-
-  /// The client has our Hello. A probe of our own measures the path, as the client's does for it.
-  private mutating func confirm(
-    _ index: Int, into segments: inout SegmentBatch, at now: Instant
-  ) {
-    channels[index].state = .open
-    channels[index].liveness.measuredAtMost(now - channels[index].liveness.lastHeard)
-    sendProbe(on: index, into: &segments, at: now)
   }
 }

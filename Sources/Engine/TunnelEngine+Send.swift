@@ -43,10 +43,10 @@ struct OpenRun {
 }
 
 extension TunnelEngine {
-  /// Puts a batch of datagrams on channels. The segments refer to the datagrams' bytes, so send
-  /// them before the batch is filled again.
+  /// Puts a batch of datagrams on channels. The segments refer to the datagrams' bytes, which are
+  /// sealed where they lie, so send them before the batch is filled again.
   public mutating func encapsulate(
-    _ datagrams: borrowing PacketBatch, from origin: DatagramOrigin,
+    _ datagrams: inout PacketBatch, from origin: DatagramOrigin,
     into segments: inout SegmentBatch, at now: Instant
   ) {
     var run: OpenRun?
@@ -59,7 +59,7 @@ extension TunnelEngine {
       let end = slot.offset &+ slot.length
       repeat {
         let payload = offset..<min(offset &+ step, end)
-        put(payload, of: flow, in: datagrams, run: &run, into: &segments, at: now)
+        put(payload, of: flow, in: &datagrams, run: &run, into: &segments, at: now)
         offset = payload.upperBound
       } while offset < end
     }
@@ -84,10 +84,10 @@ extension TunnelEngine {
   }
 
   private mutating func put(
-    _ payload: Range<Int>, of flow: Int, in datagrams: borrowing PacketBatch,
+    _ payload: Range<Int>, of flow: Int, in datagrams: inout PacketBatch,
     run: inout OpenRun?, into segments: inout SegmentBatch, at now: Instant
   ) {
-    let size = FrameHeader.byteCount &+ payload.count
+    let size = frameOverhead &+ payload.count
     if run?.accepts(size) != true {
       finish(&run, into: &segments, at: now)
       let session = flows[flow].session
@@ -98,13 +98,44 @@ extension TunnelEngine {
       begin(&run, on: channel, into: &segments)
     }
     guard let channel = run?.channel else { return counters.drop(.batchFull) }
-    let header = channels[channel].nextFrame(
-      .datagram, length: payload.count, flow: flows[flow].id)
-    guard segments.appendFrame(header, payload: payload) else {
+    let id = flows[flow].id
+    guard appendDatagram(payload, of: id, in: &datagrams, on: channel, into: &segments) else {
       return counters.drop(.batchFull)
     }
     run?.add(size)
     counters.datagramsSent &+= 1
+  }
+
+  /// Adds a frame with a datagram to the open run; false where the batch is full.
+  @inline(__always)
+  private mutating func appendDatagram(
+    _ payload: Range<Int>, of flow: UInt16, in datagrams: inout PacketBatch, on index: Int,
+    into segments: inout SegmentBatch
+  ) -> Bool {
+    guard let number = channels[index].cipher?.nextLowNumber else {
+      let header = channels[index].nextFrame(.datagram, length: payload.count, flow: flow)
+      return segments.appendFrame(header, payload: payload)
+    }
+    guard
+      let place = segments.appendSealed(.datagram, flow: flow, number: number, payload: payload)
+    else { return false }
+    channels[index].cipher?.seal(place, in: &segments, &datagrams)
+    return true
+  }
+
+  /// Adds a frame whose payload is copied to the open run; false where the batch is full.
+  mutating func appendFrame(
+    _ type: FrameType, flow: UInt16 = 0, copying payload: RawSpan, on index: Int,
+    into segments: inout SegmentBatch
+  ) -> Bool {
+    guard let number = channels[index].cipher?.nextLowNumber else {
+      let header = channels[index].nextFrame(type, length: payload.byteCount, flow: flow)
+      return segments.appendFrame(header, copying: payload)
+    }
+    guard let place = segments.appendSealed(type, flow: flow, number: number, copying: payload)
+    else { return false }
+    channels[index].cipher?.seal(place, in: &segments)
+    return true
   }
 
   func begin(_ run: inout OpenRun?, on channel: Int, into segments: inout SegmentBatch) {
@@ -129,6 +160,7 @@ extension TunnelEngine {
     segments.finishRun(
       header, from: tuple.local.address, to: tuple.remote.address, identification: identification)
     noteTransmission(on: index, expectsReply: true, at: now)
+    noteWear(of: index, into: &segments, at: now)
   }
 
   /// Bookkeeping for whatever carries frames on a channel.
@@ -171,13 +203,13 @@ extension TunnelEngine {
     let limit = sessions[session].candidates.map { channels[$0].segmentSize }.max() ?? 0
     events.append(
       .datagramTooLarge(
-        size: size - FrameHeader.byteCount, limit: max(0, limit - FrameHeader.byteCount)))
+        size: size - frameOverhead, limit: max(0, limit - frameOverhead)))
   }
 
   private mutating func hold(_ datagram: RawSpan, flow: UInt16, at now: Instant) {
     guard dialer != nil else { return counters.drop(.noChannel) }
     dropOldHeld(at: now)
-    if !held.append(datagram, flow: flow, at: now) { counters.drop(.heldTooLong) }
+    if !held.append(datagram, flow: flow, at: now) { counters.drop(.queueLimit) }
   }
 
   /// Sends what was held, in order, on the first channel that is up.
@@ -198,14 +230,16 @@ extension TunnelEngine {
   private mutating func send(
     _ entry: HoldQueue.Entry, on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) -> DropReason? {
-    let size = FrameHeader.byteCount + entry.bytes.count
+    let size = frameOverhead + entry.bytes.count
     guard size <= channels[index].segmentSize else { return .tooLarge }
     guard size <= channels[index].tcp.sendRoom else { return .windowFull }
     var run: OpenRun?
     begin(&run, on: index, into: &segments)
     guard run != nil else { return .batchFull }
-    let header = channels[index].nextFrame(.datagram, length: entry.bytes.count, flow: entry.flow)
-    guard segments.appendFrame(header, copying: entry.bytes.span.octets) else {
+    guard
+      appendFrame(
+        .datagram, flow: entry.flow, copying: entry.bytes.span.octets, on: index, into: &segments)
+    else {
       segments.abandonRun()
       return .batchFull
     }

@@ -102,16 +102,23 @@ extension TunnelEngine {
   }
 
   /// Adds a channel to the tables.
-  mutating func addChannel(_ channel: Channel) -> Int {
+  mutating func addChannel(_ channel: consuming Channel) -> Int {
     let index = channels.insert(channel)
-    byTuple[channel.tuple] = index
-    sessions[channel.session].channels.append(index)
-    sessions[channel.session].endsAt = .distantFuture
+    enroll(index)
     return index
+  }
+
+  /// Makes a channel the one of its four-tuple, and one of its session.
+  mutating func enroll(_ index: Int) {
+    let session = channels[index].session
+    byTuple[channels[index].tuple] = index
+    sessions[session].channels.append(index)
+    sessions[session].endsAt = .distantFuture
   }
 
   /// Takes a channel out of the tables; nothing is sent.
   mutating func removeChannel(_ index: Int, at now: Instant) {
+    if channels[index].state == .unconfirmed { return forgetUnconfirmed(index) }
     let (tuple, session) = (channels[index].tuple, channels[index].session)
     if dialer != nil { clientRemoved(index, at: now) }
     channels.remove(index)
@@ -121,6 +128,8 @@ extension TunnelEngine {
     markStale(session)
     _ = hasCandidate(session)
     events.append(.channelClosed(channel: index, tuple))
-    if listener != nil && sessions[session].channels.isEmpty { endLater(session, at: now) }
+    guard listener != nil else { return }
+    noteUse(of: sessions[session].keyName) { $0.channels -= 1 }
+    if sessions[session].channels.isEmpty { endLater(session, at: now) }
   }
 }

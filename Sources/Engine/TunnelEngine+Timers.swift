@@ -128,7 +128,9 @@ extension TunnelEngine {
     guard channels[index].attempts < 4 else { return removeChannel(index, at: now) }
     switch channels[index].state {
     case .synSent: sendSYN(on: index, into: &segments)
-    case .helloSent: sendHello(on: index, into: &segments)
+    case .helloSent:
+      if channels[index].attempts == 3 { doubtClock() }
+      sendHello(on: index, into: &segments)
     case .closing: sendClose(on: index, into: &segments, at: now)
     case .unconfirmed, .open, .lingering: return
     }

@@ -9,6 +9,7 @@
 // The verbs are spread over the files by what they do: TunnelEngine+Send, TunnelEngine+Receive,
 // TunnelEngine+Control, TunnelEngine+Timers; Client and Server hold what differs between the two roles.
 
+public import Crypto
 public import Wire
 
 /// What an engine is to do.
@@ -27,6 +28,14 @@ public struct EngineConfiguration: Sendable {
   public var idleTimeout = Duration.seconds(600)
   /// The longest time between two signs of life on an idle client's first channel.
   public var keepalive = Duration.seconds(25)
+  /// A client has one key at most, a server any number. Without a key nothing is authentic or secret.
+  public var keys: [NamedKey] = []
+  /// What data is sealed with, where there is a key.
+  public var cipher = CipherPreference.auto
+  /// What peers and apps can make the engine hold.
+  public var limits = EngineLimits()
+  /// Whether this processor has instructions for AES.
+  var hasFastAES = CipherSuite.hasFastAES
   /// For tests: the client's initial sequence number.
   public var initialSequence: UInt32?
 
@@ -38,14 +47,17 @@ public struct EngineConfiguration: Sendable {
 public struct Entropy: Sendable {
   /// The secret of cookies and initial sequence numbers.
   public var secret: SipHashKey
+  /// What ephemeral keys are made from.
+  public var keySeed: SecretKey
   /// A client's session.
   public var session: SessionID
   /// The seed of choices that need no secrecy.
   public var seed: UInt64
 
   /// Entropy from its parts.
-  public init(secret: SipHashKey, session: SessionID, seed: UInt64) {
+  public init(secret: SipHashKey, keySeed: SecretKey, session: SessionID, seed: UInt64) {
     self.secret = secret
+    self.keySeed = keySeed
     self.session = session
     self.seed = seed
   }
@@ -74,6 +86,8 @@ public enum Event: Hashable, Sendable {
   case datagramTooLarge(size: Int, limit: Int)
   /// The other side speaks another version of the protocol; told once.
   case versionMismatch(remote: Endpoint, version: UInt8)
+  /// The other side takes no cipher that this one takes; told once.
+  case cipherMismatch(remote: Endpoint)
 }
 
 /// One end of the tunnel.
@@ -81,7 +95,14 @@ public struct TunnelEngine: ~Copyable {
   let configuration: EngineConfiguration
   let secret: SipHashKey
   var random: SplitMix64
-  var limits = Limits()
+  var keyStream: KeyStream
+  /// What our Hellos say of sealed frames; nothing without a key.
+  let cipherFlags: HelloFlags
+  /// Whether frames are sealed: the same on all channels, since `none` has to be said at both ends.
+  let sealsFrames: Bool
+  var limits: EngineLimits
+  /// The system's clock less `now`, in milliseconds since 1970.
+  private var clockOffset: Int64 = 0
 
   var channels = Slab<Channel>()
   var byTuple: [FourTuple: Int] = [:]
@@ -91,38 +112,72 @@ public struct TunnelEngine: ~Copyable {
   var events: [Event] = []
   private var eventsTaken = 0
 
+  let startedAt: Instant
+
   // Client only.
   var dialer: Dialer?
-  let startedAt: Instant
+  var clientKeys: HandshakeKeys?
+  /// The server's clock less ours, in milliseconds, once a server has told.
+  var serverClockOffset: Int64 = 0
+  /// Whether first messages say that the time is not known, because those that did not were not
+  /// answered.
+  var doubtsClock = false
   var hasToldUnanswered = false
-  var held = HoldQueue()
+  var held: HoldQueue
   var flowIDs = FlowIDPool()
   // Server only.
   var interfacePaths: [IPv4Address: Path] = [:]
   var listener: Listener?
+  /// Channels that their clients have not confirmed.
+  var unconfirmed: [FourTuple: Int] = [:]
   var bySession: [SessionID: Int] = [:]
+  /// What the sessions of each key hold.
+  var keyUse: [String: KeyUse] = [:]
 
   /// What happened so far.
   public internal(set) var counters = Counters()
   var hasToldTooLarge = false
   var hasToldVersion = false
+  var hasToldCipher = false
   var isClosing = false
 
   /// An engine. A client dials at once: see `nextEvent()`.
   public init(_ configuration: EngineConfiguration, entropy: Entropy, at now: Instant) {
     self.configuration = configuration
+    limits = configuration.limits
+    held = HoldQueue(byteLimit: limits.queuedBytes)
     secret = entropy.secret
+    keyStream = KeyStream(seed: entropy.keySeed)
+    let hasKey = !configuration.keys.isEmpty
+    cipherFlags = hasKey ? configuration.cipher.flags(hasFastAES: configuration.hasFastAES) : []
+    sealsFrames = hasKey && configuration.cipher != .none
     startedAt = now
     random = SplitMix64(seed: entropy.seed)
     switch configuration.role {
     case .client(let server, let ports, let maxChannels):
       dialer = Dialer(server: server, ports: ports, limit: maxChannels, random: &random)
+      clientKeys = (configuration.keys.first?.key).map(HandshakeKeys.init)
       _ = sessions.insert(Session(id: entropy.session, at: now))
       dialMissing(at: now)
       scheduleDialer(at: now)
     case .server(let ports):
-      listener = Listener(ports: ports, secret: entropy.secret)
+      listener = Listener(
+        ports: ports, keys: configuration.keys, limits: limits, secret: entropy.secret)
     }
+  }
+
+  /// What a frame has beside its payload, in bytes.
+  var frameOverhead: Int { sealsFrames ? SealedFrame.overhead : FrameHeader.byteCount }
+
+  /// Tells the time on the wall: milliseconds since 1970 at `now`. To be told at the start, and again
+  /// now and then, since somebody may set the clock.
+  public mutating func setClock(_ milliseconds: UInt64, at now: Instant) {
+    clockOffset = Int64(clamping: milliseconds) &- now.nanoseconds / 1_000_000
+  }
+
+  /// The system's time in milliseconds since 1970.
+  func clock(at now: Instant) -> UInt64 {
+    UInt64(clamping: clockOffset &+ now.nanoseconds / 1_000_000)
   }
 
   /// When `advance` has to be called at the latest.
@@ -165,7 +220,7 @@ public struct TunnelEngine: ~Copyable {
   /// The largest datagram, in bytes, that fits a segment of the channel; nil where it is gone.
   public func largestDatagram(channel: Int) -> Int? {
     channels.contains(channel)
-      ? max(0, channels[channel].segmentSize - FrameHeader.byteCount) : nil
+      ? max(0, channels[channel].segmentSize - frameOverhead) : nil
   }
 
   /// Closes all channels: a close frame goes out on each. The driver goes on with the loop until

@@ -1,8 +1,19 @@
-// The clock and the random source that Driver hands to the engine.
+// The clocks that Driver hands to the engine.
 
 import CLinux
 import Glibc
 public import Wire
+
+/// CLOCK_REALTIME: what the host takes for the time. Somebody may set it.
+public enum WallClock {
+  /// Milliseconds since 1970.
+  public static func now() -> UInt64 {
+    var time = timespec()
+    let result = unsafe clock_gettime(CLOCK_REALTIME, &time)
+    precondition(result == 0, "CLOCK_REALTIME is always there")
+    return UInt64(clamping: Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000)
+  }
+}
 
 /// CLOCK_BOOTTIME: monotonic, and counts while the machine sleeps, so a resume is noticed.
 public enum BootClock {

@@ -1,8 +1,8 @@
-// The first message each way on a channel (docs/protocol.md): bare in a handshake record today,
-// the payload of the key exchange when there is a key.
+// What both sides tell each other first on a channel (docs/protocol.md): bare in its record without a
+// key, the payload of the key exchange with one.
 //
-//    record: 16 03 01 | length 2
-//    hello:  version 1 | scale 1 | MSS 2 | segment size 2 | flags 2 | channel 4 | session 16
+//    version 1 | scale 1 | MSS 2 | segment size 2 | flags 2 | channel 4 | session 16
+//    with a key, behind it:  time 8 | cookie 4 | reset token 16
 
 /// Names a session: chosen at random by the client, the same on all of its channels.
 public struct SessionID: Hashable, Sendable {
@@ -26,16 +26,30 @@ extension SessionID: CustomStringConvertible {
   }
 }
 
+/// What the sender can do with sealed frames; 0 without a key.
+public struct HelloFlags: OptionSet, Hashable, Sendable {
+  /// The bits as on the wire.
+  public let rawValue: UInt16
+
+  /// Flags from the bits.
+  public init(rawValue: UInt16) { self.rawValue = rawValue }
+
+  /// Its processor has instructions for AES.
+  public static let hasFastAES = HelloFlags(rawValue: 1)
+  /// It takes frames that are sealed by AES-256-GCM.
+  public static let aesGCM = HelloFlags(rawValue: 2)
+  /// It takes frames that are sealed by ChaCha20-Poly1305.
+  public static let chaCha20 = HelloFlags(rawValue: 4)
+  /// It takes plain frames.
+  public static let plain = HelloFlags(rawValue: 8)
+}
+
 /// What each side tells the other when a channel opens.
 public struct Hello: Hashable, Sendable {
   /// The version of the protocol that this code speaks.
   public static let currentVersion: UInt8 = 1
-  /// The size of a Hello in its record, in bytes.
-  public static let recordByteCount = recordHeaderByteCount + byteCount
-  /// The first byte of the record: a TLS handshake record. No frame type has this value.
-  public static let recordType: UInt8 = 0x16
-  static let recordHeaderByteCount = 5
-  static let byteCount = 28
+  /// Its size in bytes.
+  public static let byteCount = 28
   private static let noScale: UInt8 = 0xFF
 
   /// The protocol version of the sender.
@@ -45,6 +59,8 @@ public struct Hello: Hashable, Sendable {
   public var observed: TCPOptions
   /// The largest TCP payload, in bytes, that the sender's own interface can carry.
   public var segmentSize: UInt16
+  /// What the sender can do with sealed frames.
+  public var flags: HelloFlags = []
   /// The channel's name within its session, chosen by the client and repeated by the server.
   public var channel: UInt32
   /// The session that the channel belongs to.
@@ -58,38 +74,111 @@ public struct Hello: Hashable, Sendable {
     self.session = session
   }
 
-  /// Reads the record that a channel's first payload is. Bytes behind the fields known here are
-  /// ignored, so that a later version can add some. Nil where it is no Hello at all.
-  public init?(parsingRecord bytes: RawSpan) {
-    guard bytes.byteCount >= Self.recordByteCount, bytes.byte(at: 0) == Self.recordType,
-      bytes.be16(at: 1) == 0x0301,
-      Int(bytes.be16(at: 3)) == bytes.byteCount &- Self.recordHeaderByteCount
-    else { return nil }
-    let start = Self.recordHeaderByteCount
-    let scale = bytes.byte(at: start &+ 1)
-    let mss = bytes.be16(at: start &+ 2)
+  /// Reads a Hello. Bytes behind the fields known here are ignored, so that a later version can add
+  /// some. Nil where it is no Hello at all.
+  public init?(parsing bytes: RawSpan) {
+    guard bytes.byteCount >= Self.byteCount else { return nil }
+    let scale = bytes.byte(at: 1)
+    let mss = bytes.be16(at: 2)
     guard scale <= 14 || scale == Self.noScale else { return nil }
-    version = bytes.byte(at: start)
+    version = bytes.byte(at: 0)
     observed = TCPOptions(
       maximumSegmentSize: mss == 0 ? nil : mss, windowScale: scale == Self.noScale ? nil : scale)
-    segmentSize = bytes.be16(at: start &+ 4)
-    channel = bytes.be32(at: start &+ 8)
-    session = SessionID(high: bytes.be64(at: start &+ 12), low: bytes.be64(at: start &+ 20))
+    segmentSize = bytes.be16(at: 4)
+    flags = HelloFlags(rawValue: bytes.be16(at: 6))
+    channel = bytes.be32(at: 8)
+    session = SessionID(high: bytes.be64(at: 12), low: bytes.be64(at: 20))
   }
 
-  /// Writes the record, `recordByteCount` bytes.
-  public func emitRecord(into bytes: inout MutableRawSpan) {
-    let start = Self.recordHeaderByteCount
-    bytes.set(Self.recordType, at: 0)
-    bytes.set(0x0301 as UInt16, at: 1)
-    bytes.set(UInt16(Self.byteCount), at: 3)
-    bytes.set(version, at: start)
-    bytes.set(observed.windowScale ?? Self.noScale, at: start &+ 1)
-    bytes.set(observed.maximumSegmentSize ?? 0, at: start &+ 2)
-    bytes.set(segmentSize, at: start &+ 4)
-    bytes.set(0 as UInt16, at: start &+ 6)
-    bytes.set(channel, at: start &+ 8)
-    bytes.set(session.high, at: start &+ 12)
-    bytes.set(session.low, at: start &+ 20)
+  /// Its bytes on the wire.
+  public var bytes: [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: Self.byteCount)
+    var words = bytes.mutableSpan
+    var span = words.mutableOctets
+    span.set(version, at: 0)
+    span.set(observed.windowScale ?? Self.noScale, at: 1)
+    span.set(observed.maximumSegmentSize ?? 0, at: 2)
+    span.set(segmentSize, at: 4)
+    span.set(flags.rawValue, at: 6)
+    span.set(channel, at: 8)
+    span.set(session.high, at: 12)
+    span.set(session.low, at: 20)
+    return bytes
+  }
+}
+
+/// What a server's RST carries to be believed at once: the client was given it under the key.
+public struct ResetToken: Hashable, Sendable {
+  /// Its size in bytes.
+  public static let byteCount = 16
+  /// The first 8 bytes as a big-endian number.
+  public var high: UInt64
+  /// The last 8 bytes as a big-endian number.
+  public var low: UInt64
+
+  /// A token from its two halves.
+  public init(high: UInt64, low: UInt64) {
+    self.high = high
+    self.low = low
+  }
+
+  /// Reads the token at `offset`; nil where fewer than 16 bytes are left.
+  public init?(parsing bytes: RawSpan, at offset: Int) {
+    guard offset >= 0, offset <= bytes.byteCount &- Self.byteCount else { return nil }
+    high = bytes.be64(at: offset)
+    low = bytes.be64(at: offset &+ 8)
+  }
+
+  /// Its bytes on the wire.
+  public var bytes: [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: Self.byteCount)
+    var words = bytes.mutableSpan
+    var span = words.mutableOctets
+    span.set(high, at: 0)
+    span.set(low, at: 8)
+    return bytes
+  }
+}
+
+/// What follows a Hello where there is a key.
+public struct HelloSupplement: Hashable, Sendable {
+  /// Its size in bytes.
+  public static let byteCount = 12 + ResetToken.byteCount
+
+  /// The sender's clock, in milliseconds since 1970.
+  public var time: UInt64
+  /// Client: the server's initial sequence number as it arrived, which shows that the Hello is not an
+  /// old one. Server: 0.
+  public var cookie: UInt32
+  /// Server: what an RST of its own for this four-tuple will carry. Client: zeros.
+  public var resetToken: ResetToken
+
+  /// A supplement from its fields.
+  public init(
+    time: UInt64, cookie: UInt32 = 0, resetToken: ResetToken = ResetToken(high: 0, low: 0)
+  ) {
+    self.time = time
+    self.cookie = cookie
+    self.resetToken = resetToken
+  }
+
+  /// Reads what is behind the Hello in `bytes`; nil where that is too short.
+  public init?(parsingBehindHello bytes: RawSpan) {
+    guard bytes.byteCount >= Hello.byteCount &+ Self.byteCount,
+      let resetToken = ResetToken(parsing: bytes, at: Hello.byteCount &+ 12)
+    else { return nil }
+    time = bytes.be64(at: Hello.byteCount)
+    cookie = bytes.be32(at: Hello.byteCount &+ 8)
+    self.resetToken = resetToken
+  }
+
+  /// Its bytes on the wire.
+  public var bytes: [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: 12)
+    var words = bytes.mutableSpan
+    var span = words.mutableOctets
+    span.set(time, at: 0)
+    span.set(cookie, at: 8)
+    return bytes + resetToken.bytes
   }
 }

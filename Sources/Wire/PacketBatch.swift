@@ -108,4 +108,13 @@ public struct PacketSlot: Sendable {
     let span = unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(memory))
     return unsafe _overrideLifetime(span.extracting(range), borrowing: self)
   }
+
+  /// Any bytes of the batch's memory, to be sealed or opened where they lie; traps outside of it.
+  @inlinable
+  @_lifetime(&self)
+  public mutating func mutableBytes(_ range: Range<Int>) -> MutableRawSpan {
+    unsafe precondition(range.lowerBound >= 0 && range.upperBound <= memory.count)
+    let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[range])
+    return unsafe _overrideLifetime(MutableRawSpan(_unsafeBytes: bytes), mutating: &self)
+  }
 }

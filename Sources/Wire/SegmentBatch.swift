@@ -88,6 +88,14 @@ public struct SegmentRun: Sendable {
     return unsafe _overrideLifetime(span.extracting(range), borrowing: self)
   }
 
+  /// Bytes of the arena, to be sealed where they lie; traps outside of it.
+  @_lifetime(&self)
+  public mutating func mutableBytes(_ range: Range<Int>) -> MutableRawSpan {
+    unsafe precondition(range.lowerBound >= 0 && range.upperBound <= arena.count)
+    let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: arena[range])
+    return unsafe _overrideLifetime(MutableRawSpan(_unsafeBytes: bytes), mutating: &self)
+  }
+
   /// The piece's bytes, in the arena or in `packets`.
   @_lifetime(borrow self, borrow packets)
   public func bytes(of piece: Piece, packets: borrowing PacketBatch) -> RawSpan {
@@ -155,6 +163,42 @@ extension SegmentBatch {
     return true
   }
 
+  /// Adds a frame that is to be sealed, whose payload lies in the packet batch, as one more segment
+  /// of the open run. Gives where to seal it, nil and nothing done where the batch is full.
+  public mutating func appendSealed(
+    _ type: FrameType, flow: UInt16, number: UInt32, payload: Range<Int>
+  ) -> SealedPlace? {
+    guard let offset = reserve(SealedFrame.overhead, pieces: 3) else { return nil }
+    let tag = offset &+ SealedFrame.headerByteCount
+    storeHeader(type, flow: flow, number: number, payloadLength: payload.count, at: offset)
+    addPiece(Piece(origin: .arena, offset: offset, length: SealedFrame.headerByteCount))
+    if !payload.isEmpty {
+      addPiece(Piece(origin: .packets, offset: payload.lowerBound, length: payload.count))
+    }
+    // The next frame's header will lie behind it, and be one piece with it.
+    addPiece(Piece(origin: .arena, offset: tag, length: SealedFrame.tagByteCount))
+    extendRun(by: SealedFrame.overhead &+ payload.count)
+    return SealedPlace(
+      head: offset &+ SealedFrame.clearByteCount..<tag, body: payload,
+      tag: tag..<tag &+ SealedFrame.tagByteCount)
+  }
+
+  /// Adds a frame that is to be sealed and whose payload is copied.
+  public mutating func appendSealed(
+    _ type: FrameType, flow: UInt16, number: UInt32, copying payload: RawSpan
+  ) -> SealedPlace? {
+    let length = SealedFrame.overhead &+ payload.byteCount
+    guard let offset = reserve(length, pieces: 1) else { return nil }
+    let tag = offset &+ SealedFrame.headerByteCount &+ payload.byteCount
+    storeHeader(type, flow: flow, number: number, payloadLength: payload.byteCount, at: offset)
+    copy(payload, to: offset &+ SealedFrame.headerByteCount)
+    addPiece(Piece(origin: .arena, offset: offset, length: length))
+    extendRun(by: length)
+    return SealedPlace(
+      head: offset &+ SealedFrame.clearByteCount..<tag, body: 0..<0,
+      tag: tag..<tag &+ SealedFrame.tagByteCount)
+  }
+
   /// Adds copied bytes as one more segment of the open run.
   public mutating func append(copying bytes: RawSpan) -> Bool {
     guard let offset = reserve(bytes.byteCount, pieces: 1) else { return false }
@@ -215,6 +259,16 @@ extension SegmentBatch {
   private func storeFrame(_ header: FrameHeader, at offset: Int) {
     unsafe arena.storeBytes(
       of: header.encoded.bigEndian, toByteOffset: offset, as: UInt64.self)
+  }
+
+  private func storeHeader(
+    _ type: FrameType, flow: UInt16, number: UInt32, payloadLength: Int, at offset: Int
+  ) {
+    let range = offset..<offset &+ SealedFrame.headerByteCount
+    var header = unsafe MutableRawSpan(
+      _unsafeBytes: UnsafeMutableRawBufferPointer(rebasing: arena[range]))
+    SealedFrame.emitHeader(
+      type: type, flow: flow, number: number, payloadLength: payloadLength, into: &header)
   }
 
   private func copy(_ bytes: RawSpan, to offset: Int) {

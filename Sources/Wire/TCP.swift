@@ -1,4 +1,4 @@
-// The TCP header (RFC 9293): a view of a received segment, and the header that we send.
+// The TCP header (RFC 9293): a view of a received segment, and the fields of a header.
 
 /// The control bits of a TCP header.
 public struct TCPFlags: OptionSet, Hashable, Sendable {
@@ -57,6 +57,13 @@ public struct TCPSegment: ~Escapable {
     payload = bytes.extracting(headerLength..<bytes.byteCount)
   }
 
+  /// The header's fields as values of their own.
+  public var header: TCPHeader {
+    TCPHeader(
+      sourcePort: sourcePort, destinationPort: destinationPort, sequence: sequence,
+      acknowledgment: acknowledgment, flags: flags, window: window)
+  }
+
   /// Whether the checksum of the TCP segment that is `packet`'s payload is right.
   public static func isChecksumValid(of packet: borrowing IPv4Packet) -> Bool {
     var checksum = Checksum()
@@ -108,7 +115,7 @@ public struct TCPOptions: Hashable, Sendable {
   }
 }
 
-/// The header that we send.
+/// The fields of a header.
 public struct TCPHeader: Sendable {
   /// Its size in bytes without options.
   public static let byteCount = 20

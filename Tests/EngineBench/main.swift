@@ -7,8 +7,10 @@
 import EnginePair
 
 /// The least time of one call over `rounds` rounds, in nanoseconds per datagram.
-func measure(count: Int, size: Int, merged: Bool, _ delivery: EnginePair.Delivery) -> String {
-  var pair = EnginePair()
+func measure(
+  count: Int, size: Int, merged: Bool, _ delivery: EnginePair.Delivery, isSealed: Bool = false
+) -> String {
+  var pair = EnginePair(isSealed: isSealed)
   var (send, receive) = (Duration.seconds(1), Duration.seconds(1))
   let clock = ContinuousClock()
   for _ in 0..<20_000 {
@@ -40,4 +42,7 @@ for size in [1400, 64] {
   print(
     "\(size) bytes, 1 alone:                  ",
     measure(count: 1, size: size, merged: false, .single))
+  print(
+    "\(size) bytes, \(count) in one buffer, sealed:",
+    measure(count: count, size: size, merged: true, .merged, isSealed: true))
 }

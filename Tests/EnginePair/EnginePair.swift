@@ -1,6 +1,7 @@
 // Two connected engines with their batches, for measuring: what one sends, the other receives at
 // once, and nothing in between allocates.
 
+internal import Crypto
 internal import Engine
 internal import Wire
 
@@ -26,17 +27,25 @@ internal import Wire
   private var datagrams = DatagramBatch(datagrams: 4096)
 
   /// A connected pair; each way carries packets of up to 1500 bytes.
-  public init() {
+  public init(isSealed: Bool = false) {
     let address = IPv4Address(rawValue: 0xC000_0201)
     let ports = PortSet([10_001...10_001])
     let secret = SipHashKey(1, 2)
     let session = SessionID(high: 3, low: 4)
+    let keys =
+      isSealed ? [NamedKey(name: "bench", key: SecretKey { $0.set(7 as UInt8, at: 0) })] : []
+    var serving = EngineConfiguration(role: .server(ports: ports))
+    serving.keys = keys
+    var dialling = EngineConfiguration(
+      role: .client(server: address, ports: ports, maxChannels: 1))
+    dialling.keys = keys
+    let seeds = (1...2).map { number in SecretKey { $0.set(UInt8(number), at: 0) } }
     server = TunnelEngine(
-      EngineConfiguration(role: .server(ports: ports)),
-      entropy: Entropy(secret: secret, session: session, seed: 5), at: now)
+      serving, entropy: Entropy(secret: secret, keySeed: seeds[0], session: session, seed: 5),
+      at: now)
     client = TunnelEngine(
-      EngineConfiguration(role: .client(server: address, ports: ports, maxChannels: 1)),
-      entropy: Entropy(secret: secret, session: session, seed: 6), at: now)
+      dialling, entropy: Entropy(secret: secret, keySeed: seeds[1], session: session, seed: 6),
+      at: now)
     connect()
   }
 
@@ -71,7 +80,7 @@ internal import Wire
 
   /// The client takes the app's batch.
   public mutating func encapsulate() {
-    client.encapsulate(apps, from: .apps, into: &segments, at: now)
+    client.encapsulate(&apps, from: .apps, into: &segments, at: now)
   }
 
   /// What the client sent becomes packets for the server.
@@ -82,7 +91,7 @@ internal import Wire
 
   /// The server takes the packets.
   public mutating func decapsulate() {
-    server.decapsulate(wire, into: &datagrams, replies: &replies, at: now)
+    server.decapsulate(&wire, into: &datagrams, replies: &replies, at: now)
   }
 
   /// The server's answers reach the client, and 1 ms passes.
@@ -92,7 +101,7 @@ internal import Wire
     server.advance(to: now, into: &replies)
     Self.carry(replies, payloads: apps, to: &wire, .merged)
     replies.removeAll()
-    client.decapsulate(wire, into: &datagrams, replies: &segments, at: now)
+    client.decapsulate(&wire, into: &datagrams, replies: &segments, at: now)
     datagrams.removeAll()
     now = now + .milliseconds(1)
     client.advance(to: now, into: &segments)

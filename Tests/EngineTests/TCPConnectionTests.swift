@@ -13,7 +13,7 @@ import Wire
   private static func connection(_ start: UInt32, scaled: Bool = true) -> TCPConnection {
     TCPConnection(
       sendNext: start, receiveNext: start &+ 77, peerWindow: 4 << 20, isScaled: scaled,
-      identification: 65_530)
+      isSealed: false, identification: 65_530)
   }
 
   /// A header as bytes, since a segment is a view.
@@ -33,16 +33,16 @@ import Wire
 
   private static func isAcceptable(_ bytes: [UInt8], _ connection: TCPConnection) -> Bool? {
     guard let segment = TCPSegment(bytes.rawSpan) else { return nil }
-    return connection.isAcceptable(segment)
+    return connection.isAcceptable(segment.header, payloadLength: segment.payload.byteCount)
   }
 
   private static func acknowledge(_ bytes: [UInt8], _ connection: inout TCPConnection) -> Bool? {
     guard let segment = TCPSegment(bytes.rawSpan) else { return nil }
-    return connection.acknowledge(segment)
+    return connection.acknowledge(segment.header)
   }
 
   @Test(arguments: starts) func window(_ start: UInt32) {
-    let limit = TCPProfile.inFlightLimit
+    let limit = TCPProfile.plainInFlightLimit
     let connection = Self.connection(start)
     let next = start &+ 77
     func judge(_ offset: Int, _ payload: Int = 0) -> Bool? {
@@ -76,7 +76,7 @@ import Wire
 
   @Test(arguments: starts) func sendRoom(_ start: UInt32) {
     var connection = Self.connection(start)
-    let limit = TCPProfile.inFlightLimit - TCPProfile.controlReserve
+    let limit = TCPProfile.plainInFlightLimit - TCPProfile.controlReserve
     #expect(connection.sendRoom == limit)
     let (header, identification) = connection.nextHeader(
       Self.tuple, flags: .ack, payloadLength: 3000, segmentCount: 10)
@@ -105,7 +105,7 @@ import Wire
     #expect(Self.isAcceptable(late, connection) == true)
     #expect(Self.acknowledge(late, &connection) == true)
     #expect(connection.sendNext == start &+ 3000)
-    #expect(connection.sendRoom == TCPProfile.inFlightLimit - TCPProfile.controlReserve)
+    #expect(connection.sendRoom == TCPProfile.plainInFlightLimit - TCPProfile.controlReserve)
   }
 
   @Test(arguments: starts) func receiving(_ start: UInt32) {

@@ -4,7 +4,7 @@ import Testing
 import Wire
 
 /// How channels come up.
-@Suite struct ConnectTests {
+@Suite(.withoutAndWithKey) struct ConnectTests {
   @Test func oneChannelToEachPort() {
     let world = World()
     world.connect()
@@ -67,7 +67,7 @@ import Wire
     world.connect()
     expectHonest(world, exchange)
     #expect(exchange.order == Array(1...64))
-    #expect(world.client.counters[.heldTooLong] == 6)
+    #expect(world.client.counters[.queueLimit] == 6)
   }
 
   @Test func heldBytesAreBounded() {
@@ -76,7 +76,7 @@ import Wire
     world.client.hasRoute = false
     let exchange = Exchange(world)
     for _ in 0..<30 { exchange.send(size: 8000) }
-    #expect(world.client.counters[.heldTooLong] == 30 - (128 << 10) / 8000)
+    #expect(world.client.counters[.queueLimit] == 30 - (128 << 10) / 8000)
   }
 
   @Test func heldDatagramsGrowOld() {
@@ -113,7 +113,7 @@ import Wire
     let world = World(ports: 10_001...10_001)
     world.middlebox = Middlebox.withoutScale
     let exchange = Exchange(world)
-    for _ in 0..<64 { exchange.send(size: 1452) }
+    for _ in 0..<64 { exchange.send(size: Protection.largestDatagram) }
     world.connect()
     expectHonest(world, exchange)
     #expect(exchange.delivered > 40)
@@ -140,7 +140,7 @@ import Wire
     var sequences: Set<UInt32> = []
     var bodies: Set<[UInt8]> = []
     world.middlebox = { packet, direction in
-      guard direction == way, packet.firstByte == Hello.recordType else { return packet }
+      guard direction == way, packet.firstByte == HandshakeRecord.type else { return packet }
       sequences.insert(packet.sequence)
       bodies.insert(Array(packet.bytes[packet.headerLength...]))
       guard dropped.count < 3 else { return packet }
@@ -213,17 +213,18 @@ import Wire
     world.middlebox = Middlebox.clamping(to: 1300)
     world.connect()
     let exchange = Exchange(world)
-    exchange.send(count: 5, size: 1292)
+    let limit = 1300 - Protection.overhead
+    exchange.send(count: 5, size: limit)
     world.run(for: .milliseconds(500))
-    exchange.reply(count: 5, size: 1292)
-    exchange.send(size: 1293)
-    exchange.reply(size: 1293)
+    exchange.reply(count: 5, size: limit)
+    exchange.send(size: limit + 1)
+    exchange.reply(size: limit + 1)
     world.run(for: .milliseconds(500))
     expectHonest(world, exchange)
     #expect(exchange.delivered == 10)
     #expect(world.client.counters[.tooLarge] == 1)
     #expect(world.server.counters[.tooLarge] == 1)
-    let told = Event.datagramTooLarge(size: 1293, limit: 1292)
+    let told = Event.datagramTooLarge(size: limit + 1, limit: limit)
     #expect(world.client.count { $0 == told } == 1)
   }
 
@@ -231,16 +232,17 @@ import Wire
     let world = World(ports: 10_001...10_001)
     world.connect()
     let exchange = Exchange(world)
-    exchange.send(count: 3, size: 1452)
+    exchange.send(count: 3, size: Protection.largestDatagram)
     world.run(for: .milliseconds(200))
     world.client.setPath(Path(mtu: 1400, carriesRuns: false))
-    exchange.send(count: 3, size: 1352)
-    exchange.send(size: 1353)
+    let limit = 1360 - Protection.overhead
+    exchange.send(count: 3, size: limit)
+    exchange.send(size: limit + 1)
     world.run(for: .milliseconds(500))
     expectHonest(world, exchange)
     #expect(exchange.delivered == 6)
     let index = world.client.channels.keys.first ?? -1
-    #expect(world.client.largestDatagram(channel: index) == 1352)
+    #expect(world.client.largestDatagram(channel: index) == limit)
   }
 
   /// No way to the server at first: it waits and connects by itself.

@@ -4,7 +4,7 @@ import Testing
 import Wire
 
 /// Packets from someone who wants to do harm, straight into the engines.
-@Suite struct HostileInputTests {
+@Suite(.withoutAndWithKey) struct HostileInputTests {
   /// Every packet of an honest pair, changed in a few places with its checksums right again.
   @Test(arguments: UInt64(1)...4) func mutatedPackets(_ seed: UInt64) {
     let world = World(ports: 10_001...10_002, seed: seed)
@@ -117,7 +117,7 @@ import Wire
       if port % 50 == 0 { world.run(for: .milliseconds(1)) }
     }
     world.run(for: .seconds(1))
-    #expect(world.client.counters[.limitReached] == 5001 - 1024)
+    #expect(world.client.counters[.flowLimit] == 5001 - 1024)
     _ = world.server.takeArrivals()
     exchange.send(app: 1, size: 100)
     world.run(for: .seconds(1))

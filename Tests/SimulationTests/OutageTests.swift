@@ -5,7 +5,7 @@ import Samples
 import Testing
 import Wire
 
-@Suite struct OutageTests {
+@Suite(.withoutAndWithKey) struct OutageTests {
   /// The client's port of a packet.
   private static func clientPort(_ packet: Packet, _ direction: World.Direction) -> UInt16 {
     let place = direction == .toServer ? 20 : 22

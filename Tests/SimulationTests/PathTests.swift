@@ -4,7 +4,7 @@ import Testing
 import Wire
 
 /// Datagrams over paths that lose, reorder, repeat and delay.
-@Suite struct PathTests {
+@Suite(.withoutAndWithKey) struct PathTests {
   @Test(arguments: [(1, false), (2, true), (3, false), (4, true)] as [(UInt64, Bool)])
   func thousandDatagramsBothWays(_ seed: UInt64, _ keepsRuns: Bool) {
     let world = World(seed: seed)

@@ -15,17 +15,18 @@ private let hello = Hello(
   session: SessionID(high: 0x0011_2233_4455_6677, low: 0x8899_AABB_CCDD_EEFF))
 
 private func emit(_ hello: Hello) -> [UInt8] {
-  var record = [UInt8](repeating: 0xA5, count: Hello.recordByteCount)
-  record.withMutableRawSpan { hello.emitRecord(into: &$0) }
-  return record
+  HandshakeRecord.bytes(containing: hello.bytes)
 }
 
-private func parse(_ record: [UInt8]) -> Hello? { Hello(parsingRecord: record.rawSpan) }
+private func parse(_ record: [UInt8]) -> Hello? {
+  guard let content = HandshakeRecord.content(of: record.rawSpan) else { return nil }
+  return Hello(parsing: content)
+}
 
 @Suite struct HelloTests {
   @Test func bytesAreThoseOfTheProtocol() {
     #expect(emit(hello) == golden)
-    #expect(Hello.recordByteCount == golden.count)
+    #expect(HandshakeRecord.headerByteCount + Hello.byteCount == golden.count)
   }
 
   @Test func parsingReadsEveryField() throws {

@@ -15,7 +15,9 @@ import Wire
     }
     found += parseSegment(bytes)
     found += TCPOptions(parsing: bytes) == .none ? 0 : 1
-    if Hello(parsingRecord: bytes) != nil { found += 1 }
+    if let content = HandshakeRecord.content(of: bytes), Hello(parsing: content) != nil {
+      found += 1
+    }
     return found + walkFrames(bytes)
   }
 

@@ -28,6 +28,8 @@ struct TCPConnection: Sendable {
   private(set) var peerWindow: Int
   /// Whether both sides scale their windows (RFC 7323, section 2.2).
   let isScaled: Bool
+  /// The most bytes that either side has in flight.
+  private let inFlightLimit: Int
   /// The IPv4 identification of the next packet.
   private(set) var identification: UInt16
 
@@ -36,8 +38,10 @@ struct TCPConnection: Sendable {
   ///   - sendNext: the number behind our SYN.
   ///   - receiveNext: the number behind the peer's SYN.
   ///   - peerWindow: the peer's window, unscaled as in its SYN or SYN-ACK, in bytes.
+  ///   - isSealed: whether what it carries is sealed.
   init(
-    sendNext: UInt32, receiveNext: UInt32, peerWindow: Int, isScaled: Bool, identification: UInt16
+    sendNext: UInt32, receiveNext: UInt32, peerWindow: Int, isScaled: Bool, isSealed: Bool,
+    identification: UInt16
   ) {
     sendUnacknowledged = sendNext
     self.sendNext = sendNext
@@ -46,18 +50,20 @@ struct TCPConnection: Sendable {
     acknowledged = receiveNext
     self.peerWindow = peerWindow
     self.isScaled = isScaled
+    inFlightLimit = isSealed ? TCPProfile.sealedInFlightLimit : TCPProfile.plainInFlightLimit
     self.identification = identification
   }
 
   /// How many more bytes of datagrams may be in flight now; some room is left to control frames,
   /// which do not ask.
   var sendRoom: Int {
-    min(peerWindow, TCPProfile.inFlightLimit) &- TCPProfile.controlReserve
+    min(peerWindow, inFlightLimit) &- TCPProfile.controlReserve
       &- sendNext.sequenceDistance(from: sendUnacknowledged)
   }
 
-  /// So many received bytes are acknowledged without waiting: a quarter of what may be in flight.
-  var acknowledgmentBytes: Int { isScaled ? TCPProfile.inFlightLimit / 4 : Int(UInt16.max) / 4 }
+  /// So many received bytes are acknowledged without waiting: a quarter, at most, of what may be in
+  /// flight.
+  var acknowledgmentBytes: Int { isScaled ? TCPProfile.acknowledgmentBytes : Int(UInt16.max) / 4 }
 
   /// How many received bytes no acknowledgment of ours covers yet.
   var unacknowledgedBytes: Int { receiveNext.sequenceDistance(from: acknowledged) }
@@ -100,30 +106,30 @@ struct TCPConnection: Sendable {
     return identification
   }
 
-  /// Whether a segment fits this connection: within 1 MiB of what was received (the peer keeps no
-  /// more in flight), and acknowledging nothing that we never sent (RFC 5961, section 5.2).
-  func isAcceptable(_ segment: borrowing TCPSegment) -> Bool {
-    let ahead = segment.sequence.sequenceDistance(from: receiveNext)
-    let end = ahead &+ segment.payload.byteCount
-    let ackAhead = segment.acknowledgment.sequenceDistance(from: sendHighest)
-    return segment.flags.contains(.ack)
-      && ahead >= -TCPProfile.inFlightLimit && end <= TCPProfile.inFlightLimit
+  /// Whether a segment fits this connection: as close to what was received as the peer's limit in
+  /// flight keeps it, and acknowledging nothing that we never sent (RFC 5961, section 5.2).
+  func isAcceptable(_ header: TCPHeader, payloadLength: Int) -> Bool {
+    let ahead = header.sequence.sequenceDistance(from: receiveNext)
+    let end = ahead &+ payloadLength
+    let ackAhead = header.acknowledgment.sequenceDistance(from: sendHighest)
+    return header.flags.contains(.ack)
+      && ahead >= -inFlightLimit && end <= inFlightLimit
       && ackAhead <= 0 && ackAhead >= -TCPProfile.window
   }
 
   /// Whether the sequence number alone fits: for an RST, which need not acknowledge.
   func isInWindow(_ sequence: UInt32) -> Bool {
-    abs(sequence.sequenceDistance(from: receiveNext)) <= TCPProfile.inFlightLimit
+    abs(sequence.sequenceDistance(from: receiveNext)) <= inFlightLimit
   }
 
   /// Takes the acknowledgment and window of an acceptable segment. True where it was news.
-  mutating func acknowledge(_ segment: borrowing TCPSegment) -> Bool {
+  mutating func acknowledge(_ header: TCPHeader) -> Bool {
     let scale = isScaled ? Int(TCPProfile.windowScale) : 0
-    peerWindow = Int(segment.window) << scale
-    guard segment.acknowledgment.sequenceDistance(from: sendUnacknowledged) > 0 else {
+    peerWindow = Int(header.window) << scale
+    guard header.acknowledgment.sequenceDistance(from: sendUnacknowledged) > 0 else {
       return false
     }
-    sendUnacknowledged = segment.acknowledgment
+    sendUnacknowledged = header.acknowledgment
     // After a rewind the peer may acknowledge more than was sent again.
     if sendNext.sequenceDistance(from: sendUnacknowledged) < 0 { sendNext = sendUnacknowledged }
     return true

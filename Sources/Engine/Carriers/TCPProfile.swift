@@ -12,9 +12,13 @@ enum TCPProfile {
   /// The window advertised once scaling holds, in bytes. Large, so that a connection tracker on
   /// the way never calls a burst INVALID.
   static let window = 4 << 20
-  /// The most unacknowledged bytes in flight while data is not sealed; the receiver believes no
-  /// sequence number further ahead than this.
-  static let inFlightLimit = 1 << 20
+  /// The most unacknowledged bytes in flight while data is plain; the receiver believes no sequence
+  /// number further ahead than this.
+  static let plainInFlightLimit = 1 << 20
+  /// The same for sealed data: the whole window, since nobody else can make a frame that opens.
+  static let sealedInFlightLimit = window
+  /// So many received bytes are acknowledged without waiting, where windows are scaled.
+  static let acknowledgmentBytes = 256 << 10
 
   /// How much of that is left to control frames, in bytes.
   static let controlReserve = 4096

@@ -1,5 +1,6 @@
 // The opening of a channel as the client sees it: SYN, SYN-ACK, Hello, the server's Hello.
 
+internal import Crypto
 public import Wire
 
 extension TunnelEngine {
@@ -10,7 +11,7 @@ extension TunnelEngine {
     let isn =
       configuration.initialSequence ?? initialSequence(for: tuple, key: secret, at: now)
     let tcp = TCPConnection(
-      sendNext: isn &+ 1, receiveNext: 0, peerWindow: 0, isScaled: false,
+      sendNext: isn &+ 1, receiveNext: 0, peerWindow: 0, isScaled: false, isSealed: sealsFrames,
       identification: UInt16(truncatingIfNeeded: random.next()))
     let index = addChannel(
       Channel(
@@ -67,6 +68,7 @@ extension TunnelEngine {
     else { return counters.drop(.outsideWindow) }
     if channels[index].state == .synSent {
       acceptSYNACK(segment, on: index, at: now)
+      writeFirstMessage(on: index, at: now)
       sendAcknowledgment(on: index, into: &segments)
       sendHello(on: index, into: &segments)
       retryLater(index, at: now)
@@ -84,7 +86,7 @@ extension TunnelEngine {
     channels[index].tcp = TCPConnection(
       sendNext: channels[index].firstSequence, receiveNext: segment.sequence &+ 1,
       peerWindow: Int(segment.window), isScaled: observed.windowScale != nil,
-      identification: channels[index].tcp.takeIdentification())
+      isSealed: sealsFrames, identification: channels[index].tcp.takeIdentification())
     channels[index].peerFirstSequence = segment.sequence &+ 1
     // Which SYN is answered is unknown where several were sent (Karn's rule, RFC 6298), but a path
     // slower than the retransmission must not pass for a fast one.
@@ -93,25 +95,108 @@ extension TunnelEngine {
     channels[index].attempts = 0
   }
 
+  /// Writes the channel's first message: a Hello, in the key exchange where there is a key.
+  private mutating func writeFirstMessage(on index: Int, at now: Instant) {
+    let hello = hello(
+      observed: channels[index].observed, path: channels[index].path, channel: channels[index].id,
+      session: sessions[0].id)
+    guard let clientKeys else {
+      channels[index].firstMessage = HandshakeRecord.bytes(containing: hello.bytes)
+      return
+    }
+    let time = serverClock(at: now)
+    let period = doubtsClock ? .noClock : HintPeriod.containing(milliseconds: time)
+    let suite = configuration.hasFastAES ? CipherSuite.aes256GCM : .chaCha20Poly1305
+    let hint: InlineArray<1, UInt32> = [period.hint(clientKeys).bigEndian]
+    let octets = hint.span.octets
+    let preamble =
+      (0..<octets.byteCount).map { octets.byte(at: $0) } + [FirstMessage.code(of: suite)]
+    var exchange = NoiseHandshake(
+      .initiator, suite: suite,
+      prologue: FirstMessage.prologue(preamble: preamble.span.octets).span.octets,
+      preSharedKey: clientKeys.exchange)
+    let supplement = HelloSupplement(time: time, cookie: channels[index].peerFirstSequence &- 1)
+    let payload = hello.bytes + supplement.bytes + FirstMessage.padding(random: &random)
+    let message = exchange.writeMessage(
+      ephemeral: keyStream.nextKey(), payload: payload.span.octets)
+    channels[index].firstMessage = HandshakeRecord.bytes(containing: preamble + (message ?? []))
+    channels[index].exchange = consume exchange
+  }
+
+  /// The server's time in milliseconds since 1970, as far as this client knows it.
+  private func serverClock(at now: Instant) -> UInt64 {
+    UInt64(clamping: Int64(clamping: clock(at: now)) &+ serverClockOffset)
+  }
+
+  /// The first message was sent three times without an answer: maybe the clock is wrong, and the server
+  /// does not find the key by the hint.
+  mutating func doubtClock() {
+    if clientKeys != nil { doubtsClock.toggle() }
+  }
+
   private mutating func receiveServerHello(
     _ segment: borrowing TCPSegment, on index: Int, into segments: inout SegmentBatch,
     at now: Instant
   ) {
-    guard channels[index].tcp.isAcceptable(segment),
-      let hello = Hello(parsingRecord: segment.payload)
+    let length = segment.payload.byteCount
+    guard channels[index].tcp.isAcceptable(segment.header, payloadLength: length),
+      let content = HandshakeRecord.content(of: segment.payload)
     else { return counters.drop(.badHello) }
-    guard hello.version == Hello.currentVersion else {
-      return tellVersion(hello.version, of: channels[index].tuple.remote)
-    }
-    guard hello.session == sessions[0].id, hello.channel == channels[index].id else {
-      return counters.drop(.badHello)
-    }
-    _ = channels[index].tcp.acknowledge(segment)
-    let end = segment.sequence &+ UInt32(truncatingIfNeeded: segment.payload.byteCount)
-    channels[index].tcp.received(upTo: end)
+    let header = segment.header
+    guard let hello = readAnswer(content, on: index, at: now) else { return }
+    _ = channels[index].tcp.acknowledge(header)
+    channels[index].tcp.received(upTo: header.sequence &+ UInt32(truncatingIfNeeded: length))
     channels[index].peerSegmentSize =
       min(channels[index].peerSegmentSize, Int(hello.segmentSize))
     channelOpened(index, into: &segments, at: now)
+  }
+
+  /// The server's Hello, where it fits ours; with a key, the channel has its cipher then.
+  private mutating func readAnswer(
+    _ content: RawSpan, on index: Int, at now: Instant
+  ) -> Hello? {
+    guard clientKeys != nil || channels[index].exchange != nil else {
+      guard let hello = Hello(parsing: content) else {
+        counters.drop(.badHello)
+        return nil
+      }
+      return isFit(hello, on: index) ? hello : nil
+    }
+    // Whoever was first with an answer that does not open has ended this attempt; there will be more.
+    guard var exchange = channels[index].exchange.take(),
+      let payload = exchange.readMessage(content), let hello = Hello(parsing: payload.span.octets),
+      let supplement = HelloSupplement(parsingBehindHello: payload.span.octets)
+    else {
+      counters.drop(.badHandshake)
+      return nil
+    }
+    serverClockOffset = Int64(clamping: supplement.time) &- Int64(clamping: clock(at: now))
+    doubtsClock = false
+    guard isFit(hello, on: index) else { return nil }
+    guard let agreement = CipherAgreement(cipherFlags, hello.flags) else {
+      tellCipher(of: channels[index].tuple.remote)
+      return nil
+    }
+    channels[index].resetToken = supplement.resetToken
+    let keys = exchange.split()
+    if case .sealed(let suite) = agreement {
+      channels[index].cipher = FrameCipher(
+        suite, keys: ChannelKeys(sealing: keys.clientToServer, opening: keys.serverToClient))
+    }
+    return hello
+  }
+
+  /// Whether a server's Hello answers ours.
+  private mutating func isFit(_ hello: Hello, on index: Int) -> Bool {
+    guard hello.version == Hello.currentVersion else {
+      tellVersion(hello.version, of: channels[index].tuple.remote)
+      return false
+    }
+    guard hello.session == sessions[0].id, hello.channel == channels[index].id else {
+      counters.drop(.badHello)
+      return false
+    }
+    return true
   }
 
   private mutating func channelOpened(
@@ -119,6 +204,7 @@ extension TunnelEngine {
   ) {
     counters.channelsOpened &+= 1
     channels[index].state = .open
+    channels[index].firstMessage = []
     _ = channels[index].liveness.heard(at: now)
     channels[index].keepaliveAt = now + random.jittered(keepalive)
     let previous = takeSlot(for: index, at: now)

@@ -1,43 +1,51 @@
-// The Hello that both sides send first on a channel.
+// The first message that both sides send on a channel: a Hello, bare or inside of the key exchange.
+//
+//   client                                          server
+//     hint 4 | suite 1 | e 32 | sealed Hello …  ──►   finds the key by the hint
+//                       ◄──  e 32 | sealed Hello …    nothing else, until a frame of the client's opens
 
+internal import Crypto
 internal import Wire
 
 extension TunnelEngine {
-  /// Sends this side's Hello: the first time with the next sequence number, then again with the
-  /// same.
+  /// Sends this side's first message: the first time with the next sequence number, then again with
+  /// the same.
   mutating func sendHello(on index: Int, into segments: inout SegmentBatch) {
-    guard begin(hello(of: index), into: &segments) else { return counters.drop(.batchFull) }
+    let length = channels[index].firstMessage.count
+    guard length > 0 else { return }
+    guard begin(channels[index].firstMessage, into: &segments) else {
+      return counters.drop(.batchFull)
+    }
     let tuple = channels[index].tuple
     let first = channels[index].firstSequence
     let flags: TCPFlags = [.ack, .psh]
     let (header, identification) =
       channels[index].tcp.sendHighest == first
-      ? channels[index].tcp.nextHeader(tuple, flags: flags, payloadLength: Hello.recordByteCount)
+      ? channels[index].tcp.nextHeader(tuple, flags: flags, payloadLength: length)
       : channels[index].tcp.repeatedHeader(tuple, flags: flags, sequence: first)
     segments.finishRun(
       header, from: tuple.local.address, to: tuple.remote.address, identification: identification)
   }
 
-  private func hello(of index: Int) -> Hello {
-    Hello(
-      observed: channels[index].observed,
-      segmentSize: UInt16(channels[index].announcedSegmentSize), channel: channels[index].id,
-      session: sessions[channels[index].session].id)
-  }
-
-  /// Begins a segment with the Hello as its payload; false, and nothing done, where the batch is
-  /// full.
-  func begin(_ hello: Hello, into segments: inout SegmentBatch) -> Bool {
-    var bytes = InlineArray<33, UInt8>(repeating: 0)
-    var span = bytes.mutableSpan
-    var record = span.mutableOctets
-    hello.emitRecord(into: &record)
+  /// Begins a segment with a copy of these bytes as its payload; false, and nothing done, where the
+  /// batch is full.
+  func begin(_ payload: [UInt8], into segments: inout SegmentBatch) -> Bool {
     guard segments.beginRun(channel: nil) else { return false }
-    guard segments.append(copying: bytes.span.octets) else {
+    guard segments.append(copying: payload.span.octets) else {
       segments.abandonRun()
       return false
     }
     return true
+  }
+
+  /// What this side's Hello says of a channel.
+  func hello(
+    observed: TCPOptions, path: Path, channel: UInt32, session: SessionID
+  ) -> Hello {
+    var hello = Hello(
+      observed: observed, segmentSize: UInt16(path.segmentSize), channel: channel, session: session)
+    hello.flags = cipherFlags
+    return hello
   }
 
   mutating func tellVersion(_ version: UInt8, of remote: Endpoint) {
@@ -45,5 +53,47 @@ extension TunnelEngine {
     guard !hasToldVersion else { return }
     hasToldVersion = true
     events.append(.versionMismatch(remote: remote, version: version))
+  }
+
+  mutating func tellCipher(of remote: Endpoint) {
+    counters.drop(.badHello)
+    guard !hasToldCipher else { return }
+    hasToldCipher = true
+    events.append(.cipherMismatch(remote: remote))
+  }
+}
+
+/// The parts of a first message, besides those of Noise.
+enum FirstMessage {
+  /// The bytes in front of a client's Noise message: hint 4, suite 1.
+  static let preambleByteCount = 5
+  private static let protocolName = Array("rsock".utf8)
+
+  /// What both sides mix into the key exchange: the bytes in front of it are part of it.
+  static func prologue(preamble: RawSpan) -> [UInt8] {
+    protocolName + (0..<preamble.byteCount).map { preamble.byte(at: $0) }
+  }
+
+  /// The byte that stands for a suite.
+  static func code(of suite: CipherSuite) -> UInt8 {
+    switch suite {
+    case .aes256GCM: 1
+    case .chaCha20Poly1305: 2
+    }
+  }
+
+  /// The suite that a byte stands for.
+  static func suite(of code: UInt8) -> CipherSuite? {
+    switch code {
+    case 1: .aes256GCM
+    case 2: .chaCha20Poly1305
+    default: nil
+    }
+  }
+
+  /// So many zeros behind the payload of a client's first message, so that its length does not tell
+  /// what it is; a receiver ignores them. A server's answer is never the longer one.
+  static func padding(random: inout SplitMix64) -> [UInt8] {
+    [UInt8](repeating: 0, count: 100 + random.below(300))
   }
 }

@@ -48,10 +48,12 @@ final class Exchange {
     return bytes
   }
 
-  /// An app sends `count` datagrams; a size of nil means a random one of 0-1452 bytes each.
+  /// An app sends `count` datagrams; a size of nil means a random one of 0 to `largestDatagram` bytes each.
   func send(app: UInt8 = 1, count: Int = 1, size: Int? = nil, merged: Bool = false) {
     let payloads = (0..<count).map { _ in
-      payload(app: app, toServer: true, size: size ?? Int.random(in: 0...1452, using: &random))
+      payload(
+        app: app, toServer: true,
+        size: size ?? Int.random(in: 0...Protection.largestDatagram, using: &random))
     }
     client.send(payloads, from: Self.endpoint(app), merged: merged, at: world.now)
     world.collect()
@@ -62,7 +64,9 @@ final class Exchange {
     settle()
     guard let flow = apps.first(where: { $0.value == app })?.key else { return }
     let payloads = (0..<count).map { _ in
-      payload(app: app, toServer: false, size: size ?? Int.random(in: 0...1452, using: &random))
+      payload(
+        app: app, toServer: false,
+        size: size ?? Int.random(in: 0...Protection.largestDatagram, using: &random))
     }
     world.server.send(payloads, origin: .flow(flow), merged: merged, at: world.now)
     world.collect()

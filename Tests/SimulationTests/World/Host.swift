@@ -1,5 +1,6 @@
 // An engine with what its driver would do for it: ports, paths, batches.
 
+import Crypto
 import Engine
 import Samples
 import Wire
@@ -40,6 +41,8 @@ final class Host {
     _ configuration: EngineConfiguration, address: IPv4Address, secret: UInt64 = 1,
     firstPort: UInt16 = 40_000, path: Path = Path(mtu: 1500, carriesRuns: true), at now: Instant
   ) {
+    var configuration = configuration
+    if configuration.keys.isEmpty, let key = Protection.key { configuration.keys = [key] }
     self.address = address
     self.path = path
     nextPort = firstPort
@@ -47,9 +50,28 @@ final class Host {
       configuration,
       entropy: Entropy(
         secret: SipHashKey(secret, ~secret),
+        keySeed: SecretKey {
+          $0.set(secret, at: 0)
+          $0.set(UInt64(address.rawValue), at: 8)
+        },
         session: SessionID(high: secret, low: UInt64(address.rawValue)), seed: secret &+ 7),
       at: now)
+    setClock(Self.clock, at: now)
     drainEvents(at: now)
+  }
+
+  /// What an engine is told of the time on the wall when it starts: a moment in 2026.
+  static let clock: UInt64 = 1_790_000_000_000
+
+  /// Sets this host's clock.
+  func setClock(_ milliseconds: UInt64, at now: Instant) {
+    engine.setClock(milliseconds, at: now)
+  }
+
+  /// Gives the engine other keys.
+  func setKeys(_ keys: [NamedKey], at now: Instant) {
+    engine.setKeys(keys, at: now)
+    finish(at: now)
   }
 
   func takeOutgoing() -> [(packet: Packet, segmentSize: Int)] {
@@ -80,7 +102,7 @@ final class Host {
         precondition(apps.append(copying: payload.rawSpan, source: source))
       }
     }
-    engine.encapsulate(apps, from: origin, into: &segments, at: now)
+    engine.encapsulate(&apps, from: origin, into: &segments, at: now)
     finish(at: now)
   }
 
@@ -89,7 +111,7 @@ final class Host {
     for packet in packets {
       precondition(received.append(copying: packet.bytes.rawSpan, source: Endpoint(.any, 0)))
     }
-    engine.decapsulate(received, into: &datagrams, replies: &segments, at: now)
+    engine.decapsulate(&received, into: &datagrams, replies: &segments, at: now)
     for index in 0..<datagrams.count { collect(datagrams[index], at: now) }
     datagrams.removeAll()
     finish(at: now)
@@ -159,7 +181,7 @@ final class Host {
         engine.setPath(path, channel: channel)
       case .channelClosed(let channel, _): channels[channel] = nil
       case .flowClosed, .connected, .disconnected, .unanswered, .sessionEnded, .datagramTooLarge,
-        .versionMismatch:
+        .versionMismatch, .cipherMismatch:
         break
       }
     }

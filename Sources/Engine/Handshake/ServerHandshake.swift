@@ -1,0 +1,257 @@
+// The opening of a channel as the server sees it: a first payload with a valid cookie and a valid
+// Hello is answered; the first frame behind it makes it a channel of its session.
+//
+//   Hello ──► cookie ─► hint ─► limits ─► key exchange ─► fresh, not seen ─► answer, `unconfirmed`
+//   frame ──► opens ─► session ─► `open`
+
+internal import Crypto
+internal import Wire
+
+/// A client's first message.
+private struct ClientHello: ~Copyable {
+  let hello: Hello
+  let claim: SessionClaim
+  /// The key exchange, to be answered; nil without a key.
+  var exchange: NoiseHandshake?
+}
+
+/// Why a first payload opens no channel.
+private enum Refusal: Error {
+  /// It is a stranger's, and is answered as a kernel would.
+  case stranger(DropReason)
+  /// It is not answered: there are too many.
+  case excess
+}
+
+extension TunnelEngine {
+  /// A first payload.
+  mutating func accept(
+    _ segment: borrowing TCPSegment, on tuple: FourTuple, into segments: inout SegmentBatch,
+    at now: Instant
+  ) {
+    guard !isClosing else { return counters.drop(.unknownChannel) }
+    guard
+      let mss = listener?.cookie.validate(
+        segment.acknowledgment &- 1, for: tuple, clientISN: segment.sequence &- 1, at: now),
+      let content = HandshakeRecord.content(of: segment.payload)
+    else { return reject(segment, on: tuple, as: .badHello, into: &segments, at: now) }
+    do throws(Refusal) {
+      let message = try read(content, cookie: segment.acknowledgment &- 1, from: tuple, at: now)
+      answer(message, segment, on: tuple, mss: mss, into: &segments, at: now)
+    } catch {
+      switch error {
+      case .stranger(let reason): reject(segment, on: tuple, as: reason, into: &segments, at: now)
+      case .excess: counters.drop(.handshakeLimit)
+      }
+    }
+  }
+
+  private mutating func read(
+    _ content: RawSpan, cookie: UInt32, from tuple: FourTuple, at now: Instant
+  ) throws(Refusal) -> ClientHello {
+    guard listener?.keys.isEmpty == false else {
+      guard let hello = Hello(parsing: content) else { throw .stranger(.badHello) }
+      guard admits(tuple.remote.address, at: now) else { throw .excess }
+      return ClientHello(
+        hello: hello, claim: SessionClaim(id: hello.session, keyName: nil), exchange: nil)
+    }
+    let shortest =
+      FirstMessage.preambleByteCount + NoiseHandshake.overhead + Hello.byteCount
+      + HelloSupplement.byteCount
+    guard content.byteCount >= shortest, let suite = FirstMessage.suite(of: content.byte(at: 4))
+    else { throw .stranger(.badHello) }
+    let time = clock(at: now)
+    let matches = listener?.keys.matches(content.be32(at: 0), at: time) ?? []
+    guard !matches.isEmpty else { throw .stranger(.unknownKey) }
+    guard admits(tuple.remote.address, at: now) else { throw .excess }
+    for match in matches {
+      if let message = try open(content, suite, match, cookie: cookie, at: now) { return message }
+    }
+    throw .stranger(.badHandshake)
+  }
+
+  /// Whether there may be one more handshake now.
+  private mutating func admits(_ source: IPv4Address, at now: Instant) -> Bool {
+    unconfirmed.count < limits.unconfirmedChannels
+      && listener?.networkHandshakes.allows(source, at: now) == true
+      && listener?.handshakes.allows(.any, at: now) == true
+  }
+
+  /// Opens a first message by one key; nil where it was made with another one.
+  private mutating func open(
+    _ content: RawSpan, _ suite: CipherSuite, _ match: KeyRing.Match, cookie: UInt32,
+    at now: Instant
+  ) throws(Refusal) -> ClientHello? {
+    let preamble = content.extracting(0..<FirstMessage.preambleByteCount)
+    let prologue = FirstMessage.prologue(preamble: preamble)
+    var exchange = NoiseHandshake(
+      .responder, suite: suite, prologue: prologue.span.octets, preSharedKey: match.key)
+    let message = content.extracting(FirstMessage.preambleByteCount..<content.byteCount)
+    guard let payload = exchange.readMessage(message) else { return nil }
+    guard let hello = Hello(parsing: payload.span.octets),
+      let supplement = HelloSupplement(parsingBehindHello: payload.span.octets)
+    else { throw .stranger(.badHello) }
+    guard isFresh(supplement, cookie: cookie, lacksClock: match.lacksClock, at: now) else {
+      throw .stranger(.staleHandshake)
+    }
+    // The ephemeral public key is random: its first bytes name the message.
+    guard listener?.replays.insert(message.be64(at: 0), at: now) == true else {
+      throw .stranger(.repeatedHandshake)
+    }
+    if let session = bySession[hello.session], sessions[session].keyName != match.name {
+      throw .stranger(.badHandshake)
+    }
+    return ClientHello(
+      hello: hello, claim: SessionClaim(id: hello.session, keyName: match.name),
+      exchange: exchange)
+  }
+
+  /// Whether a first message was made just now. It was where it repeats the cookie that this server
+  /// made of this connection's SYN. Where a firewall on the way changes sequence numbers it cannot,
+  /// and its clock has to be right; then those from before this server's start are too old, because
+  /// it cannot know which it has seen.
+  private func isFresh(
+    _ supplement: HelloSupplement, cookie: UInt32, lacksClock: Bool, at now: Instant
+  ) -> Bool {
+    if supplement.cookie == cookie { return true }
+    guard !lacksClock else { return false }
+    let tolerance = UInt64(ReplayCache.clockTolerance.wholeNanoseconds / 1_000_000)
+    let time = clock(at: now)
+    let difference = max(time, supplement.time) - min(time, supplement.time)
+    return difference <= tolerance && supplement.time > clock(at: startedAt) &+ tolerance
+  }
+
+  /// Answers a valid first message; nothing is kept where the two sides do not agree.
+  private mutating func answer(
+    _ message: consuming ClientHello, _ segment: borrowing TCPSegment, on tuple: FourTuple,
+    mss: UInt16, into segments: inout SegmentBatch, at now: Instant
+  ) {
+    let (hello, claim) = (message.hello, message.claim)
+    let agreement = CipherAgreement(cipherFlags, hello.flags)
+    if hello.version != Hello.currentVersion {
+      tellVersion(hello.version, of: tuple.remote)
+    } else if claim.keyName != nil, agreement == nil {
+      tellCipher(of: tuple.remote)
+    } else {
+      return open(
+        message, agreement ?? .plain, segment, on: tuple, mss: mss, into: &segments, at: now)
+    }
+    // The client learns of it from our own Hello.
+    let answer = self.hello(
+      observed: hello.observed, path: interfacePath(tuple.local.address), channel: hello.channel,
+      session: hello.session)
+    let (payload, _) = write(answer, to: message, on: tuple, at: now)
+    guard begin(payload, into: &segments) else { return counters.drop(.batchFull) }
+    finishStray(answerHeader(segment, on: tuple), on: tuple, into: &segments)
+  }
+
+  private func answerHeader(_ segment: borrowing TCPSegment, on tuple: FourTuple) -> TCPHeader {
+    let end = segment.sequence &+ UInt32(truncatingIfNeeded: segment.payload.byteCount)
+    return TCPHeader(
+      sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
+      sequence: segment.acknowledgment, acknowledgment: end, flags: [.ack, .psh], window: .max)
+  }
+
+  /// The record of our own first message, and the keys that the exchange ends in.
+  private mutating func write(
+    _ hello: Hello, to message: consuming ClientHello, on tuple: FourTuple, at now: Instant
+  ) -> ([UInt8], ChannelKeys?) {
+    guard var exchange = message.exchange.take() else {
+      return (HandshakeRecord.bytes(containing: hello.bytes), nil)
+    }
+    let token = listener?.keys.resetToken(for: tuple) ?? ResetToken(high: 0, low: 0)
+    let supplement = HelloSupplement(time: clock(at: now), resetToken: token)
+    let payload = hello.bytes + supplement.bytes
+    guard
+      let answer = exchange.writeMessage(
+        ephemeral: keyStream.nextKey(), payload: payload.span.octets)
+    else { return ([], nil) }
+    let keys = exchange.split()
+    return (
+      HandshakeRecord.bytes(containing: answer),
+      ChannelKeys(sealing: keys.serverToClient, opening: keys.clientToServer)
+    )
+  }
+
+  /// Makes a channel that waits to be confirmed, and answers.
+  private mutating func open(
+    _ message: consuming ClientHello, _ agreement: CipherAgreement,
+    _ segment: borrowing TCPSegment, on tuple: FourTuple, mss: UInt16,
+    into segments: inout SegmentBatch, at now: Instant
+  ) {
+    var channel = makeChannel(segment, message.hello, message.claim, on: tuple, mss: mss, at: now)
+    let hello = hello(
+      observed: channel.observed, path: channel.path, channel: channel.id,
+      session: message.claim.id)
+    let (record, keys) = write(hello, to: message, on: tuple, at: now)
+    guard !record.isEmpty else { return counters.drop(.badHandshake) }
+    channel.firstMessage = record
+    if case .sealed(let suite) = agreement, let keys {
+      channel.cipher = FrameCipher(suite, keys: keys)
+    }
+    if let previous = unconfirmed[tuple] { forgetUnconfirmed(previous) }
+    let index = channels.insert(channel)
+    unconfirmed[tuple] = index
+    channels[index].retryAt = now + Self.confirmationTime
+    reschedule(index, at: now)
+    sendHello(on: index, into: &segments)
+  }
+
+  private mutating func makeChannel(
+    _ segment: borrowing TCPSegment, _ hello: Hello, _ claim: SessionClaim, on tuple: FourTuple,
+    mss: UInt16, at now: Instant
+  ) -> Channel {
+    // The scale is a constant of the profile; the client says whether it survived the way.
+    let isScaled = hello.observed.windowScale != nil
+    let tcp = TCPConnection(
+      sendNext: segment.acknowledgment, receiveNext: segment.sequence,
+      peerWindow: Int(segment.window) << (isScaled ? Int(TCPProfile.windowScale) : 0),
+      isScaled: isScaled, isSealed: sealsFrames,
+      identification: UInt16(truncatingIfNeeded: random.next()))
+    var channel = Channel(
+      tuple: tuple, id: hello.channel, session: Channel.noSession, claim: claim, slot: 0,
+      state: .unconfirmed, tcp: tcp, path: interfacePath(tuple.local.address),
+      // Of the SYN there is only the cookie's class of its MSS, and that scaling survived.
+      observed: TCPOptions(maximumSegmentSize: mss, windowScale: hello.observed.windowScale),
+      peerSegmentSize: Int(
+        min(mss, hello.segmentSize, hello.observed.maximumSegmentSize ?? .max)), at: now)
+    channel.tcp.received(
+      upTo: segment.sequence &+ UInt32(truncatingIfNeeded: segment.payload.byteCount))
+    return channel
+  }
+
+  /// Ends a channel that was never confirmed; nobody was told of it.
+  mutating func forgetUnconfirmed(_ index: Int) {
+    unconfirmed[channels[index].tuple] = nil
+    timers.cancel(.channel(index))
+    channels.remove(index)
+    channels.recycle(index)
+  }
+
+  /// The client has our Hello, and is no repetition: the channel joins its session, and takes the place
+  /// of the one that its four-tuple had. False where there is no room for it; then it is gone.
+  mutating func confirm(
+    _ index: Int, into segments: inout SegmentBatch, at now: Instant
+  ) -> Bool {
+    let tuple = channels[index].tuple
+    unconfirmed[tuple] = nil
+    if let previous = byTuple[tuple] { removeChannel(previous, at: now) }
+    guard let claim = channels[index].claim, let session = session(for: claim, at: now) else {
+      forgetUnconfirmed(index)
+      return false
+    }
+    makeRoom(in: session, at: now)
+    channels[index].session = session
+    channels[index].state = .open
+    channels[index].firstMessage = []
+    enroll(index)
+    noteUse(of: claim.keyName) { $0.channels += 1 }
+    counters.channelsOpened &+= 1
+    events.append(.channelOpened(channel: index, tuple))
+    // A probe of our own measures the path, as the client's does for it.
+    channels[index].liveness.measuredAtMost(now - channels[index].liveness.lastHeard)
+    sendProbe(on: index, into: &segments, at: now)
+    becameHealthy(index, into: &segments, at: now)
+    return true
+  }
+}
