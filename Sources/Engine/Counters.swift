@@ -28,7 +28,7 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case noChannel
   /// Every channel's window is full.
   case windowFull
-  /// A bound of `Limits` is reached.
+  /// A bound of `EngineLimits` is reached.
   case limitReached
   /// Datagrams that waited too long, or were too many, before the first channel was up.
   case heldTooLong

@@ -81,7 +81,7 @@ public struct TunnelEngine: ~Copyable {
   let configuration: EngineConfiguration
   let secret: SipHashKey
   var random: SplitMix64
-  var limits = Limits()
+  var limits = EngineLimits()
 
   var channels = Slab<Channel>()
   var byTuple: [FourTuple: Int] = [:]
