@@ -83,6 +83,7 @@ struct EventLoop: ~Copyable {
         do throws(StartError) { try process.reopenLog() } catch {
           tunnel.log.error("\(error.sentence)")
         }
+        tunnel.reloadKeys()
       } else if stopBy == nil {
         stopBy = tunnel.now + Self.closeTime
         tunnel.closeChannels(for: &role)

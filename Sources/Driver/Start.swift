@@ -10,6 +10,7 @@ import Wire
 /// What a role starts from.
 struct Start: ~Copyable {
   let configuration: TunnelConfiguration
+  let keys: [NamedKey]
   let capabilities: CapabilitySet
   let device: Link?
   let nextHops: NextHops
@@ -18,6 +19,7 @@ struct Start: ~Copyable {
   let log: Logger
 
   init(_ configuration: TunnelConfiguration, log: Logger) throws(StartError) {
+    let keys = try configuration.keys.load()
     let device = try Self.device(configuration.device)
     do throws(SystemError) {
       let capabilities = try Capabilities.raisePermitted()
@@ -31,6 +33,7 @@ struct Start: ~Copyable {
       self.signals = signals
       self.capabilities = capabilities
     } catch { throw StartError(error) }
+    self.keys = keys
     self.device = device
     self.configuration = configuration
     self.log = log
@@ -106,7 +109,7 @@ extension Start {
         engine: TunnelEngine(engine, entropy: .drawn(), at: now),
         wire: WireSockets(packet: packet, raw: raw, transmit: configuration.transmit, log: log),
         nextHops: nextHops,
-        epoll: try Epoll(), now: now, log: log)
+        epoll: try Epoll(), now: now, keySource: configuration.keys, log: log)
       try role.begin(&tunnel)
       var loop = try EventLoop(signals: signals, network: network, for: tunnel)
       process.ready()

@@ -49,6 +49,7 @@ struct Tunnel: ~Copyable {
   var fallback = Fallback()
   /// The latest failure to follow the network.
   var networkError: SystemError?
+  let keySource: KeySource
   let log: Logger
 
   /// Takes all that is there from the packet socket, for some rounds.
