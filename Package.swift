@@ -31,10 +31,11 @@ let package = Package(
     .target(
       name: "Kernel", dependencies: ["Wire", "CLinux", "CMnl", "CCap"], swiftSettings: settings),
     .target(
-      name: "Driver", dependencies: ["Engine", "Crypto", "Kernel", "Wire", logging],
+      name: "Driver", dependencies: ["Engine", "Kernel", "Crypto", "Wire", logging],
       swiftSettings: settings),
     .executableTarget(
-      name: "rsock", dependencies: ["Driver", "Wire", argumentParser], swiftSettings: settings),
+      name: "rsock", dependencies: ["Driver", "Engine", "Wire", argumentParser],
+      swiftSettings: settings),
 
     // C headers and what Swift cannot import of them.
     .target(
@@ -71,10 +72,11 @@ let package = Package(
       name: "CryptoTests", dependencies: ["Crypto", "Samples", "AllocationCounter"],
       swiftSettings: settings),
     .testTarget(
-      name: "RSockTests", dependencies: ["rsock", "Driver", "Wire", argumentParser],
+      name: "RSockTests", dependencies: ["rsock", "Driver", "Engine", "Wire", argumentParser],
       exclude: ["Golden"], swiftSettings: settings),
     .testTarget(
-      name: "DriverTests", dependencies: ["Driver", "Wire", logging], swiftSettings: settings),
+      name: "DriverTests", dependencies: ["Driver", "Engine", "Crypto", "Wire", logging],
+      swiftSettings: settings),
     .testTarget(
       name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux", "CMnl", "CCap"],
       swiftSettings: settings),

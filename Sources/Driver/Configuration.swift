@@ -1,5 +1,6 @@
 // What a server or a client is told to do: values that are checked already, in the kernel's terms.
 
+public import Engine
 public import Wire
 
 /// What both roles are told.
@@ -14,6 +15,12 @@ public struct TunnelConfiguration: Hashable, Sendable {
   public var idleTimeout: Duration
   /// How long an idle channel is left alone, where that is less than the engine's 25 s; nil for these.
   public var keepalive: Duration?
+  /// Who is let in, or who this is.
+  public var keys: KeySource
+  /// The cipher for data; without a key it says nothing.
+  public var cipher: CipherPreference
+  /// What peers and apps can make the tunnel hold.
+  public var limits: EngineLimits
   /// Whether to keep an nftables table of our own.
   public var firewall: FirewallMode
   /// Which way segments leave.
@@ -23,6 +30,9 @@ public struct TunnelConfiguration: Hashable, Sendable {
   public init(ports: PortSet) {
     self.ports = ports
     idleTimeout = .seconds(600)
+    keys = .none
+    cipher = .auto
+    limits = EngineLimits()
     firewall = .auto
     transmit = .auto
   }
@@ -50,6 +60,8 @@ public struct ServerConfiguration: Hashable, Sendable {
   public var tunnel: TunnelConfiguration
   /// The app that gets the datagrams.
   public var target: Endpoint
+  /// The TCP service that strangers see; nil where they see nothing. Only where there is a key.
+  public var decoy: Endpoint?
 
   /// A configuration from its parts.
   public init(tunnel: TunnelConfiguration, target: Endpoint) {

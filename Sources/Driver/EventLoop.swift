@@ -84,6 +84,8 @@ struct EventLoop: ~Copyable {
         do throws(StartError) { try process.reopenLog() } catch {
           tunnel.log.error("\(error.sentence)")
         }
+        tunnel.reloadKeys()
+        tunnel.handleEvents(for: &role)
       } else if stopBy == nil {
         stopBy = tunnel.now + Self.closeTime
         tunnel.closeChannels(for: &role)

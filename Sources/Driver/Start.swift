@@ -11,6 +11,7 @@ import Wire
 /// What a role starts from.
 struct Start: ~Copyable {
   let configuration: TunnelConfiguration
+  let keys: [NamedKey]
   let capabilities: CapabilitySet
   let device: Link?
   let nextHops: NextHops
@@ -19,6 +20,7 @@ struct Start: ~Copyable {
   let log: Logger
 
   init(_ configuration: TunnelConfiguration, log: Logger) throws(StartError) {
+    let keys = try configuration.keys.load()
     let device = try Self.device(configuration.device)
     do throws(SystemError) {
       let capabilities = try Capabilities.raisePermitted()
@@ -32,6 +34,7 @@ struct Start: ~Copyable {
       self.signals = signals
       self.capabilities = capabilities
     } catch { throw StartError(error) }
+    self.keys = keys
     self.device = device
     self.configuration = configuration
     self.log = log
@@ -103,11 +106,15 @@ extension Start {
       try Capabilities.forbidNewPrivileges()
       let log = log
       let now = BootClock.now()
+      var engine = engine
+      engine.keys = keys
+      engine.cipher = configuration.cipher
+      engine.limits = configuration.limits
       var tunnel = Tunnel(
         engine: TunnelEngine(engine, entropy: .drawn(), at: now),
         wire: WireSockets(packet: packet, raw: raw, transmit: configuration.transmit, log: log),
         nextHops: nextHops,
-        epoll: try Epoll(), now: now, log: log)
+        epoll: try Epoll(), now: now, keySource: configuration.keys, log: log)
       tunnel.readClock()
       try role.begin(&tunnel)
       var loop = try EventLoop(signals: signals, network: network, for: tunnel)

@@ -50,6 +50,7 @@ struct Tunnel: ~Copyable {
   var fallback = Fallback()
   /// The latest failure to follow the network.
   var networkError: SystemError?
+  let keySource: KeySource
   let log: Logger
 
   /// Tells the engine the time on the wall, at most once a second: somebody may set the clock.

@@ -20,24 +20,33 @@ struct RSock: ParsableCommand {
         sudo setcap cap_net_raw,cap_net_admin,cap_net_bind_service=p /path/to/rsock
       """,
     version: "rsock 0.1.0",
-    subcommands: [ServerCommand.self, ClientCommand.self, RulesCommand.self])
+    subcommands: [
+      ServerCommand.self, ClientCommand.self, RulesCommand.self, KeygenCommand.self,
+    ])
 
   static func main() {
+    // First of all: from here on neither ps nor a core file shows a key.
+    forbidCoreDumps()
+    let arguments = Arguments.takeFromProcess()
+    EnvironmentKey.takeFromProcess()
     reserveStandardDescriptors()
-    Glibc.exit(run(Array(CommandLine.arguments.dropFirst())))
+    Glibc.exit(run(arguments))
   }
 
   /// Runs the command that the arguments name and gives the exit code.
-  private static func run(_ arguments: [String]) -> Int32 {
+  private static func run(_ arguments: Arguments) -> Int32 {
+    // The parser repeats in its complaints what it does not understand, so it sees no secret until
+    // it has none.
+    do { _ = try parseAsRoot(arguments.masked) } catch { return end(error, arguments.masked) }
     do {
-      var command = try parseAsRoot(arguments)
+      var command = try parseAsRoot(arguments.words)
       try command.run()
       return EXIT_SUCCESS
     } catch let error as StartError {
       error.print()
       return error.exitCode
     } catch {
-      return end(error, arguments)
+      return end(error, arguments.masked)
     }
   }
 

@@ -1,5 +1,7 @@
 // The interface of a command line is its help: a change to it must be meant.
 
+import Driver
+import Engine
 import Glibc
 import Testing
 
@@ -9,6 +11,7 @@ import Testing
     ("server", ["server", "--help"]),
     ("client", ["client", "--help"]),
     ("rules", ["rules", "--help"]),
+    ("keygen", ["keygen", "--help"]),
     ("rules-server", ["rules", "server", "--help"]),
     ("rules-client", ["rules", "client", "--help"]),
   ]
@@ -39,6 +42,36 @@ import Testing
 
   @Test("--version") func version() {
     #expect(Scratch().rsock("--version").output == "rsock 0.1.0\n")
+  }
+
+  @Test("The limits in the help are the engine's") func limits() {
+    let limits = EngineLimits()
+    let help = Scratch().rsock("server", "--help").output
+    for text in [
+      "sessions=\(limits.sessions)", "channels=\(limits.channelsPerSession)",
+      "flows=\(limits.flowsPerSession)", "handshakes=\(limits.handshakesPerSecond)",
+      "queued=\(limits.queuedBytes >> 10)k",
+    ] {
+      #expect(help.contains(text))
+    }
+  }
+
+  @Test("keygen prints a key and nothing else") func keygen() throws {
+    let outcomes = (0..<2).map { _ in Scratch().rsock("keygen") }
+    #expect(outcomes.allSatisfy { $0.status == 0 && $0.errors == "" })
+    #expect(outcomes[0].output != outcomes[1].output)
+    for text in outcomes.map(\.output) {
+      #expect(text.utf8.count == 45 && text.last == "\n")
+      #expect(KeySource.key(base64: String(text.dropLast())) != nil)
+    }
+  }
+
+  @Test("keygen says where its key was not written") func fullDisk() {
+    let scratch = Scratch()
+    let line = ["sh", "-c", "exec \"$0\" keygen >/dev/full", program]
+    let outcome = Running(line, environment: scratch.environment(), in: scratch, "run").end()
+    #expect(outcome.errors == "rsock: print the key: No space left on device\n")
+    #expect(outcome.status == 1)
   }
 
   @Test("No argument at all shows the help") func noArguments() {

@@ -94,13 +94,47 @@ import Testing
 
   @Test("Warnings come first, one line each, with time and level") func warnings() throws {
     let scratch = Scratch()
-    let running = scratch.start("run", "server", "-t", "127.0.0.1:9999", "--hash=sesame")
+    let running = scratch.start("run", "server", "-t", "127.0.0.1:9999", "--hash=hello135")
     #expect(running.waits(for: "ready: "))
     let lines = running.end(SIGTERM).errors.split(separator: "\n")
     let first = try #require(lines.first)
-    let form = #/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d warning: --hash does not protect yet; no key: .*/#
+    let form = #/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d warning: no key: .*/#
     #expect(first.wholeMatch(of: form) != nil)
-    #expect(lines.filter { $0.contains("sesame") } == [])
+    #expect(lines.filter { $0.contains("no key") }.count == 1)
+  }
+
+  @Test("SIGHUP reads the key file again; a wrong one changes nothing") func reload() {
+    let scratch = Scratch()
+    let (key, other) = (SettingsTests.key, SettingsTests.otherKey)
+    let path = scratch.file("keys", "laptop \(key)\n")
+    unsafe chmod(path, 0o600)
+    // By a relative path: a daemon lives in /.
+    let running = scratch.start("run", "server", "-t", "127.0.0.1:9999", "--key-file", "keys")
+    #expect(running.waits(for: "ready: "))
+    _ = scratch.file("keys", "laptop \(key)\nphone \(other)\n")
+    kill(running.pid, SIGHUP)
+    #expect(running.waits(for: "notice: keys: 2\n"))
+    _ = scratch.file("keys", "laptop \(other)\nphone \(other)\n")
+    kill(running.pid, SIGHUP)
+    #expect(
+      running.waits(
+        for: "error: the keys stay what they were. --key-file: \(path), line 2: the key is that of "
+          + "line 1 too: give each client its own.\n"))
+    unsafe chmod(path, 0o644)
+    kill(running.pid, SIGHUP)
+    #expect(running.waits(for: "--key-file: \(path) is open to all users (mode 0644)"))
+    let outcome = running.end(SIGTERM)
+    #expect(outcome.status == 0)
+    for text in [key, other, "no key"] { #expect(!outcome.errors.contains(text)) }
+  }
+
+  @Test("A server without a key file does not mind SIGHUP") func noKeyFile() {
+    let scratch = Scratch()
+    let running = scratch.start("run", "server", "-t", "127.0.0.1:9999", "--key", SettingsTests.key)
+    #expect(running.waits(for: "ready: "))
+    kill(running.pid, SIGHUP)
+    let outcome = running.end(SIGTERM)
+    #expect(outcome.status == 0 && !outcome.errors.contains("keys"))
   }
 }
 

@@ -8,6 +8,7 @@ struct Outcome {
   var status: Int32
   var output: String
   var errors: String
+  var hasDumpedCore: Bool
 }
 
 /// A directory that is removed with its files when this value ends.
@@ -70,9 +71,11 @@ final class Running {
     if let signal { kill(pid, signal) }
     var status: Int32 = 0
     _ = unsafe waitpid(pid, &status, 0)
-    // WIFEXITED, WEXITSTATUS, WTERMSIG of wait(2).
+    // WIFEXITED, WEXITSTATUS, WTERMSIG, WCOREDUMP of wait(2).
     let code = status & 0x7f == 0 ? status >> 8 & 0xff : 128 + (status & 0x7f)
-    return Outcome(status: code, output: contents(outputPath), errors: contents(errorsPath))
+    return Outcome(
+      status: code, output: contents(outputPath), errors: contents(errorsPath),
+      hasDumpedCore: status & 0x80 != 0)
   }
 }
 
@@ -119,10 +122,13 @@ extension Scratch {
   }
 
   /// Starts rsock in this directory and in a new network namespace.
-  func start(_ name: String, _ arguments: String...) -> Running {
+  func start(_ name: String, _ arguments: String...) -> Running { start(name, arguments) }
+
+  /// The same with a list of arguments, and variables of the environment.
+  func start(_ name: String, _ arguments: [String], environment extra: [String] = []) -> Running {
     let shell = "cd \"$RUNTIME_DIRECTORY\" && ip link set lo up && exec \"$0\" \"$@\""
     return Running(
-      ["unshare", "--net", "sh", "-c", shell, program] + arguments, environment: environment(),
-      in: self, name)
+      ["unshare", "--net", "sh", "-c", shell, program] + arguments,
+      environment: environment(extra), in: self, name)
   }
 }

@@ -139,6 +139,85 @@ import Testing
       "--schedule: \"adaptive\" is not in this version: use --schedule=random."
     ),
     (server + ["--schedule=best"], "--schedule: \"best\" is unknown: use --schedule=random."),
+    (server + ["--key=sesame"], "--key: \(noKey)"),
+    (server + ["--key", "sesame"], "--key: \(noKey)"),
+    (client + ["--key="], "missing value for '--key <base64>'. See: rsock client --help"),
+    (client + ["--key=\(SettingsTests.key.dropLast())"], "--key: \(noKey)"),
+    (
+      server + ["--hash", ""],
+      "--hash: the value is empty: give a passphrase, or use a key of rsock keygen."
+    ),
+    (
+      server + ["--hash", "open", "sesame", "again"],
+      "2 unexpected arguments: '***', '***'. \(serverHelp)"
+    ),
+    (["--key=\(SettingsTests.key)", "server"], noCommand("--key=***")),
+    (server + ["-k", SettingsTests.key], "unknown option '-k'. \(serverHelp)"),
+    (["keygen", SettingsTests.key], "unexpected argument '***'. See: rsock keygen --help"),
+    (
+      server + ["--key=\(SettingsTests.key)", "--hash=sesame"],
+      "--key and --hash are different ways to give the key: use one of them."
+    ),
+    (
+      server + ["--key-file=\(SettingsTests.key)"],
+      "--key-file: the value is a key, not the path of a file with one: keys are for --key."
+    ),
+    (
+      server + ["--key-file", ""],
+      "--key-file: \"\" is no path: for example --key-file=/etc/rsock/key."
+    ),
+    (
+      server + ["--cipher=aes"],
+      "--cipher: \"aes\" is unknown: use auto or aes-gcm or chacha20 or none."
+    ),
+    (server + ["--cipher=aes-gcm"], "--cipher: \"aes-gcm\" has no key to work with: \(keyRemedy)"),
+    (
+      client + ["--cipher=chacha20"], "--cipher: \"chacha20\" has no key to work with: \(keyRemedy)"
+    ),
+    (
+      server + ["--decoy=127.0.0.1:80"],
+      "--decoy: \"127.0.0.1:80\" has no key to tell strangers by: \(keyRemedy)"
+    ),
+    (
+      server + ["--decoy=127.0.0.1"],
+      "--decoy: \"127.0.0.1\" has no port: write, for example, --decoy=127.0.0.1:80."
+    ),
+    (
+      server + ["--decoy=0.0.0.0:80"],
+      "--decoy: \"0.0.0.0:80\" is not the address of a host: for a web server on this one use --decoy=127.0.0.1:80."
+    ),
+    (
+      client + ["--decoy=127.0.0.1:80"],
+      "unknown option '--decoy'. Did you mean '--dev'? See: rsock client --help"
+    ),
+    (
+      server + ["--limits=flows"],
+      "--limits: \"flows\" has \"flows\", which is not NAME=NUMBER: for example --limits=sessions=100."
+    ),
+    (
+      server + ["--limits=sessions=1,"],
+      "--limits: \"sessions=1,\" has \"\", which is not NAME=NUMBER: for example --limits=sessions=100."
+    ),
+    (
+      server + ["--limits=session=1"],
+      "--limits: \"session=1\" has \"session\", which is no limit: use sessions or channels or flows or handshakes or queued."
+    ),
+    (server + ["--limits=sessions=0"], limit("sessions=0", "0", "sessions", "1-16384")),
+    (server + ["--limits=sessions=16385"], limit("sessions=16385", "16385", "sessions", "1-16384")),
+    (server + ["--limits=channels=-1"], limit("channels=-1", "-1", "channels", "1-1024")),
+    (server + ["--limits=flows=1k"], limit("flows=1k", "1k", "flows", "1-16384")),
+    (server + ["--limits=handshakes="], limit("handshakes=", "", "handshakes", "1-100000")),
+    (server + ["--limits=queued=1023"], limit("queued=1023", "1023", "queued", "1k-64m")),
+    (server + ["--limits=queued=65m"], limit("queued=65m", "65m", "queued", "1k-64m")),
+    (server + ["--limits=queued=k"], limit("queued=k", "k", "queued", "1k-64m")),
+    (
+      client + ["--limits=queued=99999999999999999999m"],
+      limit("queued=99999999999999999999m", "99999999999999999999m", "queued", "1k-64m")
+    ),
+    (
+      server + ["--limits=flows=1,flows=2"],
+      "--limits: \"flows=1,flows=2\" has flows twice: once is enough."
+    ),
     (server + ["--firewall=on"], "--firewall: \"on\" is unknown: use auto, off or print."),
     (
       server + ["--lcapIp=eth0"],
@@ -153,7 +232,13 @@ import Testing
   static let serverHelp = "See: rsock server --help"
   static let portRemedy = "use 1-65535, for example --ports=10001-10010."
   static func noCommand(_ word: String) -> String {
-    "\"\(word)\" is no command: use server or client or rules, for example: rsock server -t 127.0.0.1:9999"
+    "\"\(word)\" is no command: use server or client or rules or keygen, for example: rsock server -t 127.0.0.1:9999"
+  }
+  static let noKey =
+    "the value is not 32 bytes of base64: make a key with rsock keygen; a passphrase is for --hash."
+  static let keyRemedy = "give one with --key-file, or leave this out."
+  static func limit(_ text: String, _ value: String, _ name: String, _ range: String) -> String {
+    "--limits: \"\(text)\" has \"\(value)\" for \(name): use a number of \(range)."
   }
   static func badPort(_ text: String, _ port: String) -> String {
     "--taddr: \"\(text)\" has \"\(port)\" for a port: use 1-65535, for example --taddr=127.0.0.1:9999."
@@ -216,6 +301,8 @@ import Testing
       "{\"param\": {\"ports\": [80]}}",
       "is no configuration: \"ports\" must be a string or a number."
     ),
+    ("{\"param\": {\"key\": 1}}", "is no configuration: \"key\" must be a string."),
+    ("{\"param\": {\"hash\": [\"sesame\"]}}", "is no configuration: \"hash\" must be a string."),
   ]
 
   @Test("in a configuration file", arguments: files)
@@ -226,6 +313,70 @@ import Testing
     let expected = "rsock: -f: \(path) \(sentence)\n".split(separator: "FILE").joined(
       separator: path)
     #expect(outcome.errors == expected)
+    #expect(outcome.status == 64)
+  }
+
+  static let secrets: [(String, String)] = [
+    ("\"key\": \"sesame\"", "\"key\" in FILE: \(noKey)"),
+    ("\"key\": \"\"", "\"key\" in FILE: \(noKey)"),
+    (
+      "\"key-file\": \"\(SettingsTests.key)\"",
+      "\"key-file\" in FILE: the value is a key, not the path of a file with one: keys are for --key."
+    ),
+    (
+      "\"key-file\": \"\"",
+      "\"key-file\" in FILE: \"\" is no path: for example \"key-file\": \"/etc/rsock/key\"."
+    ),
+  ]
+
+  @Test("A key in a file is not shown", arguments: secrets)
+  func secret(_ param: String, _ sentence: String) {
+    let scratch = Scratch()
+    let path = scratch.file("rsock.json", "{\"param\": {\(param)}}")
+    let outcome = scratch.rsock(Self.server + ["-f", path])
+    #expect(
+      outcome.errors == "rsock: \(sentence)\n".split(separator: "FILE").joined(separator: path))
+    #expect(outcome.status == 64)
+  }
+
+  @Test(
+    "A key in the environment is not shown", arguments: ["", "sesame", SettingsTests.key + " "])
+  func environment(_ key: String) {
+    let scratch = Scratch()
+    let environment = scratch.environment(["RSOCK_KEY=\(key)"])
+    let outcome = Running([program] + Self.server, environment: environment, in: scratch, "run")
+      .end()
+    #expect(outcome.errors == "rsock: RSOCK_KEY: \(Self.noKey)\n")
+    #expect(outcome.status == 64)
+  }
+
+  @Test("A key file that is not private, or another user's") func keyFile() {
+    let scratch = Scratch()
+    let path = scratch.file("keys", SettingsTests.key)
+    unsafe chmod(path, 0o644)
+    let open = scratch.rsock(Self.server + ["--key-file", path])
+    #expect(
+      open.errors
+        == "rsock: --key-file: \(path) is open to all users (mode 0644): run chmod o= \(path)\n")
+    #expect(open.status == 77)
+    unsafe chmod(path, 0o600)
+    #expect(unsafe chown(path, 65534, 65534) == 0)
+    let foreign = scratch.rsock(Self.server + ["--key-file=\(path)"])
+    #expect(
+      foreign.errors
+        == "rsock: --key-file: \(path) belongs to another user (uid 65534), who can read "
+        + "and replace the keys: run chown \(geteuid()) \(path)\n")
+    #expect(foreign.status == 77)
+  }
+
+  @Test("A mistake in a key file is told by its line") func keyLine() {
+    let scratch = Scratch()
+    let path = scratch.file("keys", "laptop \(SettingsTests.key)\nphone sesame\n")
+    unsafe chmod(path, 0o600)
+    let outcome = scratch.rsock(Self.server + ["--key-file", path])
+    #expect(
+      outcome.errors == "rsock: --key-file: \(path), line 2: the key is not 32 bytes of base64: "
+        + "make one with rsock keygen.\n")
     #expect(outcome.status == 64)
   }
 

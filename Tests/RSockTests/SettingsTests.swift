@@ -2,6 +2,8 @@
 
 import ArgumentParser
 import Driver
+import Engine
+import Glibc
 import Testing
 import Wire
 import rsock
@@ -16,6 +18,11 @@ import rsock
   static func client(_ line: String) throws -> Settings {
     try ClientOptions.parse(line.split(separator: " ").map(String.init)).settings()
   }
+
+  static let key = "5GDSyHdDdXIbG4UGE2vGiqoJHZLTkf6xk7xHmvAkzTk="
+  static let otherKey = "pXJx0hCA3wLmKZlQ0oZQnCqp1hIZl1CePDZsYvYVJ1E="
+  static let keys = KeySource.key(base64: key)!
+  static let otherKeys = KeySource.key(base64: otherKey)!
 
   static func ports(_ text: String) throws -> PortSet { try PortSet(parsing: text) }
 
@@ -55,7 +62,41 @@ import rsock
     ("--tx=raw", { $0.transmit = .raw }),
     ("--tx auto", { _ in }),
     ("--schedule=random", { _ in }),
-    ("--hash=secret", { _ in }),
+    ("--hash=hello135", { _ in }),
+    ("--key=\(key)", { $0.keys = keys }),
+    ("--key \(key)", { $0.keys = keys }),
+    ("--key=\(key) --hash=hello135", { $0.keys = keys }),
+    ("--hash=correct-horse", { $0.keys = try .passphrase("correct-horse") }),
+    ("--key-file=/etc/key", { $0.keys = .file(try KeyFile("/etc/key", for: .server)) }),
+    ("--key-file key", { $0.keys = .file(try KeyFile("key", for: .server)) }),
+    ("--cipher=auto", { _ in }),
+    ("--cipher=none", { $0.cipher = .none }),
+    (
+      "--cipher=aes-gcm --key=\(key)",
+      {
+        $0.cipher = .aesGCM
+        $0.keys = keys
+      }
+    ),
+    (
+      "--key=\(key) --cipher=chacha20",
+      {
+        $0.cipher = .chaCha20
+        $0.keys = keys
+      }
+    ),
+    ("--limits=sessions=16384", { $0.limits.sessions = 16_384 }),
+    (
+      "--limits=queued=64k,channels=1,flows=2,handshakes=3",
+      {
+        $0.limits.queuedBytes = 65_536
+        $0.limits.channelsPerSession = 1
+        $0.limits.flowsPerSession = 2
+        $0.limits.handshakesPerSecond = 3
+      }
+    ),
+    ("--limits queued=64m", { $0.limits.queuedBytes = 64 << 20 }),
+    ("--limits=queued=1024", { $0.limits.queuedBytes = 1024 }),
     ("--cap_timeout=10", { _ in }),
     ("--unPath=/tmp/x", { _ in }),
     ("-l 127.0.0.1:1", { _ in }),
@@ -105,7 +146,24 @@ import rsock
   static let notes: [(String, [String])] = [
     ("", [open]),
     ("--hash=hello135", [open]),
-    ("--hash=secret", ["--hash does not protect yet; \(open)"]),
+    ("--key=\(key)", []),
+    ("--key-file=/etc/key", []),
+    ("--hash=twelve-chars", []),
+    (
+      "--hash=eleven-char",
+      [
+        "--hash: this passphrase is short, and who captures the first message of a connection can "
+          + "guess it offline: use 12 characters or more, or a key of rsock keygen"
+      ]
+    ),
+    ("--cipher=none", [open]),
+    (
+      "--cipher=none --key=\(key)",
+      [
+        "--cipher: nobody without the key is let in, but what the tunnel carries can be read and "
+          + "forged on the way"
+      ]
+    ),
     (
       "--cap_timeout=x",
       ["--cap_timeout is accepted and ignored: rsock does not use libpcap", open]
@@ -120,6 +178,112 @@ import rsock
     var settings = try Self.server(line)
     _ = try settings.server()
     #expect(settings.notes == expected)
+  }
+
+  @Test("A decoy needs a key") func decoy() throws {
+    var settings = try Self.server("--decoy=192.0.2.7:443 --key=\(Self.key)")
+    #expect(try settings.server().decoy == Endpoint("192.0.2.7:443"))
+  }
+
+  @Test("A client's keys, and the limits that it has") func clientLimits() throws {
+    var settings = try Self.client(
+      "-t 10.0.0.1 -l 127.0.0.1:1 --key-file=/k --limits=sessions=1,flows=2,handshakes=3,queued=4k")
+    let tunnel = try settings.client().tunnel
+    #expect(tunnel.keys == .file(try KeyFile("/k", for: .client)))
+    #expect(tunnel.limits.flowsPerSession == 2 && tunnel.limits.queuedBytes == 4096)
+    #expect(
+      settings.notes == ["--limits: sessions, handshakes: accepted and ignored, a server's limits"])
+  }
+}
+
+@Suite("Which key counts") struct KeyPrecedenceTests {
+  typealias Settings = rsock.Settings
+  static let (key, other) = (SettingsTests.key, SettingsTests.otherKey)
+
+  /// The keys of a server with these options, this `param` of a file, and this environment.
+  static func keys(
+    _ options: [SettingName: String], param: String = "", environment: String? = nil
+  ) throws -> KeySource {
+    let scratch = Scratch()
+    let options = options.merging([.taddr: "127.0.0.1:9999"]) { given, _ in given }
+    let file = scratch.file("rsock.json", "{\"param\": {\(param)}}")
+    var settings = try Settings(options: options, file: file, environmentKey: environment)
+    return try settings.server().tunnel.keys
+  }
+
+  @Test("The command line over the file over the environment") func order() throws {
+    let inFile = "\"key\": \"\(Self.other)\""
+    #expect(try Self.keys([:]) == .none)
+    #expect(try Self.keys([:], environment: Self.key) == SettingsTests.keys)
+    #expect(try Self.keys([:], param: inFile, environment: Self.key) == SettingsTests.otherKeys)
+    #expect(try Self.keys([.key: Self.key], param: inFile) == SettingsTests.keys)
+    #expect(try Self.keys([.key: Self.key], environment: Self.other) == SettingsTests.keys)
+  }
+
+  @Test("Another way to give a key on the command line replaces the file's") func ways() throws {
+    let file = KeySource.file(try KeyFile("/k", for: .server))
+    let inFile = "\"key-file\": \"/k\""
+    #expect(try Self.keys([:], param: inFile) == file)
+    #expect(try Self.keys([.key: Self.key], param: inFile) == SettingsTests.keys)
+    #expect(try Self.keys([.keyFile: "/k"], param: "\"key\": \"wrong\"") == file)
+  }
+
+  @Test("The original's default passphrase is none") func original() throws {
+    let inFile = "\"hash\": \"hello135\""
+    #expect(try Self.keys([:], param: inFile) == .none)
+    #expect(try Self.keys([:], param: inFile, environment: Self.key) == SettingsTests.keys)
+    #expect(try Self.keys([.hash: "hello135"], environment: Self.key) == SettingsTests.keys)
+    #expect(
+      try Self.keys([:], param: inFile + ", \"key\": \"\(Self.key)\"") == SettingsTests.keys)
+    #expect(
+      try Self.keys([.hash: "hello135"], param: "\"key\": \"\(Self.key)\"")
+        == SettingsTests.keys)
+  }
+
+  static let conflicts: [([SettingName: String], String, String)] = [
+    ([.key: key, .keyFile: "/k"], "", "--key-file and --key"),
+    ([.key: key, .hash: "secret"], "", "--key and --hash"),
+    (
+      [.key: key, .hash: "secret", .keyFile: "/k"], "\"key\": \"\(key)\"",
+      "--key-file and --key and --hash"
+    ),
+    ([:], "\"key\": \"\(key)\", \"hash\": \"secret\"", "\"key\" in FILE and \"hash\" in FILE"),
+  ]
+
+  @Test("Two ways at once are an error", arguments: conflicts)
+  func conflict(_ options: [SettingName: String], _ param: String, _ places: String) {
+    #expect {
+      _ = try Self.keys(options, param: param)
+    } throws: {
+      guard let error = $0 as? StartError else { return false }
+      let words = error.sentence.split(separator: " ")
+      let sentence = words.map { $0.hasSuffix("/rsock.json") ? "FILE" : $0 }.joined(separator: " ")
+      return error.kind == .usage
+        && sentence == "\(places) are different ways to give the key: use one of them."
+    }
+  }
+
+  @Test("A configuration file with a key that is open to all is told") func openFile() throws {
+    for (param, isTold) in [
+      ("\"key\": \"\(Self.key)\"", true), ("\"hash\": \"secret\"", true),
+      ("\"hash\": \"hello135\"", false), ("\"key-file\": \"/k\"", false),
+    ] {
+      let scratch = Scratch()
+      let path = scratch.file("rsock.json", "{\"param\": {\(param)}}")
+      unsafe chmod(path, 0o644)
+      let told = "\(path) has a key and is open to all users: run chmod o= \(path)"
+      #expect(try Settings(options: [:], file: path).notes == (isTold ? [told] : []))
+      unsafe chmod(path, 0o640)
+      #expect(try Settings(options: [:], file: path).notes == [])
+    }
+  }
+
+  @Test("What prints a setting does not print a secret") func printing() throws {
+    let settings = try Settings(options: [.key: Self.key, .hash: "sesame"], file: nil)
+    for name in [SettingName.key, .hash] {
+      let setting = try #require(settings[name])
+      #expect("\(setting)" == "--\(name.rawValue)")
+    }
   }
 }
 
@@ -167,6 +331,21 @@ import rsock
     #expect(configuration.tunnel.keepalive == .seconds(7))
     #expect(configuration.tunnel.device == nil && configuration.tunnel.transmit == .raw)
     #expect(try settings.process().daemon && settings.process().verbose)
+  }
+
+  @Test("What came with the keys") func keys() throws {
+    var settings = try Self.settings(
+      """
+      {"param": {"taddr": "10.0.0.1:9", "key-file": "/k", "cipher": "chacha20",
+      "limits": "flows=3, queued=2k", "decoy": "10.0.0.2:80"}}
+      """)
+    let configuration = try settings.server()
+    #expect(configuration.tunnel.keys == .file(try KeyFile("/k", for: .server)))
+    #expect(configuration.tunnel.cipher == .chaCha20)
+    #expect(configuration.tunnel.limits.flowsPerSession == 3)
+    #expect(configuration.tunnel.limits.queuedBytes == 2048)
+    #expect(configuration.decoy == Endpoint("10.0.0.2:80"))
+    #expect(settings.notes == [])
   }
 
   @Test("Options win over the file, the file over the defaults") func precedence() throws {

@@ -1,6 +1,7 @@
 // What ties a running tunnel to its process: the log, the terminal and the pid file.
 
 import Glibc
+import Kernel
 public import Logging
 
 /// What ties a running tunnel to its process.
@@ -65,4 +66,11 @@ public func reserveStandardDescriptors() {
   var descriptor: Int32
   repeat { descriptor = unsafe open("/dev/null", O_RDWR) } while descriptor != -1 && descriptor <= 2
   if descriptor > 2 { close(descriptor) }
+}
+
+/// Keeps the kernel from writing this process's memory to a core file, and other processes of the
+/// same user from reading it.
+public func forbidCoreDumps() {
+  // It fails for an unknown option alone.
+  try? Capabilities.makeUndumpable()
 }

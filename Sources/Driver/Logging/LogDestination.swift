@@ -20,7 +20,7 @@ public struct LogDestination: Sendable {
   /// Appends to a file, which is created with mode 0640 where there is none. The file stays open
   /// until the process ends; a relative path is bound to the directory of now.
   public static func file(_ path: String) throws(StartError) -> LogDestination {
-    let absolute = path.hasPrefix("/") ? path : try currentDirectory() + "/" + path
+    let absolute = try absolutePath(path, for: "--log")
     return LogDestination(kind: .file(path: absolute, descriptor: try openForAppending(absolute)))
   }
 
@@ -69,14 +69,6 @@ public struct LogDestination: Sendable {
         remedy: "Give the path of a file in a directory that you may write to.")
     }
     return descriptor
-  }
-
-  private static func currentDirectory() throws(StartError) -> String {
-    guard let path = unsafe getcwd(nil, 0) else {
-      throw StartError(call: "--log: find the current directory", code: errno)
-    }
-    defer { unsafe free(path) }
-    return unsafe String(cString: path)
   }
 }
 

@@ -3,17 +3,7 @@
 internal import Crypto
 internal import Wire
 
-/// What the user wants data to be sealed with.
-public enum CipherPreference: String, CaseIterable, Hashable, Sendable {
-  /// AES-256-GCM where both processors have instructions for it, else ChaCha20-Poly1305.
-  case auto
-  /// AES-256-GCM.
-  case aesGCM = "aes-gcm"
-  /// ChaCha20-Poly1305.
-  case chaCha20 = "chacha20"
-  /// The handshake is authenticated, data is plain. Both sides have to want that.
-  case none
-
+extension CipherPreference {
   /// What this side takes, as its Hello says it.
   func flags(hasFastAES: Bool) -> HelloFlags {
     let speed: HelloFlags = hasFastAES ? .hasFastAES : []

@@ -59,7 +59,7 @@ struct KeyRing {
 
   /// Whether the ring has just this key under this name.
   func contains(_ other: NamedKey) -> Bool {
-    keys.contains { $0.name == other.name && $0.key == other.key }
+    keys.contains(other)
   }
 
   private static func resetKey(of keys: [NamedKey]) -> SecretKey {

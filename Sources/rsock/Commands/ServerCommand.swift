@@ -17,13 +17,19 @@ package struct ServerOptions: ParsableArguments {
     help: ArgumentHelp("Accepted for the original's sake and ignored.", valueName: "address:port"))
   var ludp: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Show strangers this TCP service, for example a web server at 127.0.0.1:80; needs a key.",
+      valueName: "address:port"))
+  var decoy: String?
+
   @OptionGroup var shared: SharedOptions
 
   package init() {}
 
   /// Everything that was said, here and in the file.
   package func settings() throws(StartError) -> Settings {
-    try shared.settings([.taddr: taddr, .ludp: ludp])
+    try shared.settings([.taddr: taddr, .ludp: ludp, .decoy: decoy])
   }
 }
 

@@ -43,8 +43,33 @@ struct SharedOptions: ParsableArguments {
   var keepalive: String?
 
   @Option(
-    help: ArgumentHelp("Accepted, but does not protect yet.", valueName: "key"))
+    help: ArgumentHelp(
+      "The key, in a file that others may not read: a line of rsock keygen; for several clients, on a server, NAME KEY lines.",
+      valueName: "path"))
+  var keyFile: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The key itself, a line of rsock keygen; also in the environment as RSOCK_KEY.",
+      valueName: "base64"))
+  var key: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "A passphrase instead of a key, best of 12 characters or more.", valueName: "passphrase"))
   var hash: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "How data is sealed, with a key; none, at both ends: not at all. (default: auto)",
+      valueName: "auto|aes-gcm|chacha20|none"))
+  var cipher: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Bounds: sessions=4096; channels=64 and flows=1024 a session; handshakes=1000 a second; queued=128k bytes a session. A client has flows and queued.",
+      valueName: "name=number,..."))
+  var limits: String?
 
   @Option(
     help: ArgumentHelp(
@@ -96,11 +121,11 @@ struct SharedOptions: ParsableArguments {
   func settings(_ own: [SettingName: String?]) throws(StartError) -> Settings {
     let shared: [SettingName: String?] = [
       .ports: ports, .dev: dev, .lcapIp: lcapIp, .type: type, .duration: duration,
-      .keepalive: keepalive, .hash: hash, .firewall: firewall, .tx: tx, .schedule: schedule,
-      .daemon: daemon, .log: log, .verbose: verbose ? "1" : nil, .capTimeout: capTimeout,
-      .unPath: unPath,
+      .keepalive: keepalive, .keyFile: keyFile, .key: key, .hash: hash, .cipher: cipher,
+      .limits: limits, .firewall: firewall, .tx: tx, .schedule: schedule, .daemon: daemon,
+      .log: log, .verbose: verbose ? "1" : nil, .capTimeout: capTimeout, .unPath: unPath,
     ]
     let options = shared.merging(own) { _, own in own }.compactMapValues { $0 }
-    return try Settings(options: options, file: file)
+    return try Settings(options: options, file: file, environmentKey: EnvironmentKey.text)
   }
 }

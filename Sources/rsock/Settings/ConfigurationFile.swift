@@ -15,7 +15,8 @@ struct ConfigurationFile {
 
   init(path: String) throws(StartError) {
     self.path = path
-    guard case .object(let top) = try Self.parse(try Self.read(path), path) else {
+    let (data, isOpenToAll) = try Self.read(path)
+    guard case .object(let top) = try Self.parse(data, path) else {
       throw Self.malformed(path, "the outermost value must be an object: { … }")
     }
     try take(top, isTopLevel: true)
@@ -23,6 +24,9 @@ struct ConfigurationFile {
     case .object(let members): try take(members, isTopLevel: false)
     case .null, nil: break
     default: throw Self.malformed(path, "\"param\" must be an object: { … }")
+    }
+    if isOpenToAll, settings.values.contains(where: { $0.name.isSecret && $0.isKey }) {
+      notes.append("\(path) has a key and is open to all users: run chmod o= \(path)")
     }
   }
 
@@ -41,11 +45,16 @@ struct ConfigurationFile {
 
   private mutating func take(_ value: JSONValue, as name: SettingName) throws(StartError) {
     if case .null = value { return }
-    guard let text = value.text else {
-      throw Self.malformed(path, "\"\(name.rawValue)\" must be a string or a number")
+    // A long passphrase of digits would be another one after it has been a number.
+    guard let text = name.isSecret ? value.string : value.text else {
+      let kinds = name.isSecret ? "a string" : "a string or a number"
+      throw Self.malformed(path, "\"\(name.rawValue)\" must be \(kinds)")
     }
-    // The original wrote what was not set as an empty string.
-    if !text.isEmpty { settings[name] = Setting(name: name, text: text, file: path) }
+    // The original wrote what was not set as an empty string. Of the keys it had `hash` alone: one
+    // that came out empty must not open the tunnel to anyone.
+    if !text.isEmpty || name == .key || name == .keyFile {
+      settings[name] = Setting(name: name, text: text, origin: .file(path))
+    }
   }
 
   private func hint(_ key: String) -> String {
@@ -67,10 +76,13 @@ extension ConfigurationFile {
     StartError(.usage, "-f: \(path) is no configuration: \(reason).")
   }
 
-  private static func read(_ path: String) throws(StartError) -> Data {
+  private static func read(_ path: String) throws(StartError) -> (Data, isOpenToAll: Bool) {
     let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard file != -1 else { throw unreadable(path) }
     defer { close(file) }
+    var status = stat()
+    guard unsafe fstat(file, &status) == 0 else { throw unreadable(path) }
+    let isOpenToAll = status.st_mode & 0o007 != 0
     // A configuration is a few hundred bytes; /dev/zero is none.
     var bytes = [UInt8](repeating: 0, count: 1 << 20)
     var length = 0
@@ -79,7 +91,7 @@ extension ConfigurationFile {
         unsafe Glibc.read(file, $0.baseAddress! + length, $0.count - length)
       }
       guard count != -1 else { throw unreadable(path) }
-      if count == 0 { return Data(bytes[..<length]) }
+      if count == 0 { return (Data(bytes[..<length]), isOpenToAll) }
       length += count
     }
     throw malformed(path, "it is larger than 1 MiB")

@@ -43,6 +43,11 @@ enum JSONValue: Decodable {
     }
   }
 
+  /// The value where it is a string.
+  var string: String? {
+    if case .string(let string) = self { string } else { nil }
+  }
+
   private struct Key: CodingKey {
     var stringValue: String
     var intValue: Int? { nil }

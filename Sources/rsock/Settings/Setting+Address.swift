@@ -24,7 +24,7 @@ extension Setting {
   func target() throws(StartError) -> Endpoint {
     let endpoint = try endpoint()
     guard endpoint.address.isHost else {
-      throw error("is not the address of a host: for the app on this one use \(example(sample)).")
+      throw error("is not the address of a host: for \(what) on this one use \(example(sample)).")
     }
     return endpoint
   }
@@ -38,7 +38,15 @@ extension Setting {
     return endpoint
   }
 
-  private var sample: String { name == .ludp ? "127.0.0.1:30000" : "127.0.0.1:9999" }
+  private var what: String { name == .decoy ? "a web server" : "the app" }
+
+  private var sample: String {
+    switch name {
+    case .ludp: "127.0.0.1:30000"
+    case .decoy: "127.0.0.1:80"
+    default: "127.0.0.1:9999"
+    }
+  }
 
   private func endpoint() throws(StartError) -> Endpoint {
     let (host, port) = try split()

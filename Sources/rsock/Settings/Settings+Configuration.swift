@@ -1,12 +1,13 @@
 // From all that the user said to the configuration of a server or a client.
 
 package import Driver
+import Engine
 import Wire
 
 extension Settings {
   /// A server's configuration.
   package mutating func server() throws(StartError) -> ServerConfiguration {
-    let tunnel = try tunnel(atMostPorts: Self.mostServerPorts)
+    var tunnel = try tunnel(atMostPorts: Self.mostServerPorts)
     guard let target = try self[.taddr]?.target() else {
       throw StartError(
         .usage,
@@ -15,20 +16,29 @@ extension Settings {
     }
     ignore(.ludp, "only a client listens for apps")
     ignore(.maxChannels, "the client opens the channels")
-    noteKey("no key: anyone who can reach the ports can use this server")
-    return ServerConfiguration(tunnel: tunnel, target: target)
+    try protect(
+      &tunnel, as: .server, otherwise: "no key: anyone who can reach the ports can use this server")
+    tunnel.limits = try self[.limits]?.limits().limits ?? tunnel.limits
+    var configuration = ServerConfiguration(tunnel: tunnel, target: target)
+    configuration.decoy = try decoy(for: tunnel.keys)
+    return configuration
   }
 
   /// A client's configuration.
   package mutating func client() throws(StartError) -> ClientConfiguration {
-    let tunnel = try tunnel(atMostPorts: Self.mostPorts)
+    var tunnel = try tunnel(atMostPorts: Self.mostPorts)
     let server = try serverAddress()
     guard let listen = try self[.ludp]?.listener() else {
       throw StartError(
         .usage, "--ludp is missing: say where the app sends to, for example -l 127.0.0.1:30000.")
     }
     let channels = try self[.maxChannels]?.number(1...64, unit: "channels", sample: "16") ?? 16
-    noteKey("no key: what the tunnel carries can be read and forged on the way")
+    ignore(.decoy, "only a server is probed by strangers")
+    try protect(
+      &tunnel, as: .client,
+      otherwise: "no key: what the tunnel carries can be read and forged on the way"
+    )
+    tunnel.limits = try clientLimits() ?? tunnel.limits
     return ClientConfiguration(
       tunnel: tunnel, server: server, listen: listen, maxChannels: channels)
   }
@@ -89,10 +99,16 @@ extension Settings {
     return tunnel
   }
 
-  private mutating func noteKey(_ warning: String) {
-    // "hello135" is the original's default: it says as much as nothing.
-    let hasKey = self[.hash].map { $0.text != "hello135" } ?? false
-    notes.append(hasKey ? "--hash does not protect yet; \(warning)" : warning)
+  /// The bounds that a client has too.
+  private mutating func clientLimits() throws(StartError) -> EngineLimits? {
+    guard let setting = self[.limits] else { return nil }
+    let (limits, named) = try setting.limits()
+    let ignored = named.filter(\.isServers).map(\.rawValue)
+    if !ignored.isEmpty {
+      let names = ignored.joined(separator: ", ")
+      notes.append("\(setting.place): \(names): accepted and ignored, a server's limits")
+    }
+    return limits
   }
 }
 

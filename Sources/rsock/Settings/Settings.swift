@@ -1,4 +1,4 @@
-// All that the user said: options win over the file, the file over the defaults.
+// All that the user said: options win over the file, the file over the environment and the defaults.
 
 package import Driver
 
@@ -8,14 +8,24 @@ package struct Settings {
   package var notes: [String] = []
   private var values: [SettingName: Setting] = [:]
 
-  /// Puts the options over what `file`, if any, says.
-  package init(options: [SettingName: String], file path: String?) throws(StartError) {
+  /// Puts the options over what `file`, if any, says; a key in either wins over `environmentKey`.
+  package init(
+    options: [SettingName: String], file path: String?, environmentKey: String? = nil
+  ) throws(StartError) {
     if let path {
       let file = try ConfigurationFile(path: path)
       values = file.settings
       notes = file.notes
     }
-    for (name, text) in options { values[name] = Setting(name: name, text: text, file: nil) }
+    let options = options.map { Setting(name: $0, text: $1, origin: .option) }
+    // The file's way to give a key may be another one.
+    if options.contains(where: { Self.keyNames.contains($0.name) && $0.isKey }) {
+      for name in Self.keyNames { values[name] = nil }
+    }
+    for option in options { values[option.name] = option }
+    if let environmentKey, !Self.keyNames.contains(where: { values[$0]?.isKey == true }) {
+      values[.key] = Setting(name: .key, text: environmentKey, origin: .environment)
+    }
   }
 
   /// One setting, if the user gave it.
