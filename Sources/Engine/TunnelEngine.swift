@@ -36,6 +36,8 @@ public struct EngineConfiguration: Sendable {
   public var limits = EngineLimits()
   /// Whether this processor has instructions for AES.
   var hasFastAES = CipherSuite.hasFastAES
+  /// The version that its Hellos have; another one in tests.
+  var version = Hello.currentVersion
   /// For tests: the client's initial sequence number.
   public var initialSequence: UInt32?
 
