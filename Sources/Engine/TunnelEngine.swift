@@ -76,14 +76,15 @@ public enum Event: Hashable, Sendable {
   case channelClosed(channel: Int, FourTuple)
   /// The flow is gone; its index will be used again.
   case flowClosed(flow: Int)
-  /// The session has a live channel, for the first time or again.
-  case connected(SessionID)
+  /// The session has a live channel, for the first time or again. On a server with keys, `keyName` is
+  /// that of the client's.
+  case connected(SessionID, keyName: String?)
   /// No channel of the session is heard any more.
-  case disconnected(SessionID)
+  case disconnected(SessionID, keyName: String?)
   /// Client: nothing has answered for some seconds since the start; told once.
   case unanswered
   /// Server: the session ended.
-  case sessionEnded(SessionID)
+  case sessionEnded(SessionID, keyName: String?)
   /// A datagram did not fit the channel's segments and was dropped; told once.
   case datagramTooLarge(size: Int, limit: Int)
   /// The other side speaks another version of the protocol; told once.
