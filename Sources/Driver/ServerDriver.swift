@@ -18,7 +18,8 @@ func runServer(
   var engine = EngineConfiguration(role: .server(ports: tunnel.ports))
   engine.idleTimeout = tunnel.idleTimeout
   let role = ServerRole(configuration: configuration, ruleset: ruleset, guards: guards)
-  // CAP_NET_ADMIN makes the buffers of later sockets large, and repairs the ruleset.
+  // CAP_NET_ADMIN makes the buffers of each flow's socket large, past the sysctl's bound, and makes
+  // the ruleset again where somebody removed it.
   try start.run(
     engine, role, keeping: .netAdmin,
     greeting: "server ready: TCP ports \(tunnel.ports), datagrams go to \(configuration.target)",
