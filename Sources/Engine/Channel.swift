@@ -100,6 +100,8 @@ struct Channel: ~Copyable {
   var hasAnswered = false
   /// Client: when an idle channel is probed next.
   var keepaliveAt = Instant.distantFuture
+  /// Whether an RST or FIN came while the channel was being opened.
+  var hasEarlyWarning = false
   /// When the peer was last told, or a replacement last dialled, because of an RST or FIN.
   var lastWarning: Instant?
 

@@ -212,6 +212,7 @@ extension TunnelEngine {
     sendProbe(on: index, into: &segments, at: now)
     becameHealthy(index, into: &segments, at: now)
     if let previous { closeChannel(previous, at: now, into: &segments) }
+    heedEarlyWarning(of: index, into: &segments, at: now)
     reschedule(index, at: now)
   }
 
