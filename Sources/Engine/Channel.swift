@@ -74,6 +74,8 @@ struct Channel: ~Copyable {
   var observed: TCPOptions
   /// Our first message, which is repeated byte for byte until the peer was heard; then empty.
   var firstMessage: [UInt8] = []
+  /// Client: whether our first message says that the time is not known.
+  var doubtsClock = false
   /// Client: the key exchange that the first message began.
   var exchange: NoiseHandshake?
   /// What seals the frames; nil where they are plain.
