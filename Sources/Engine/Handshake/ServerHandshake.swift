@@ -262,6 +262,7 @@ extension TunnelEngine {
     channels[index].liveness.measuredAtMost(now - channels[index].liveness.lastHeard)
     sendProbe(on: index, into: &segments, at: now)
     becameHealthy(index, into: &segments, at: now)
+    heedEarlyWarning(of: index, into: &segments, at: now)
     return true
   }
 }
