@@ -53,7 +53,8 @@ let package = Package(
       name: "Traffic", dependencies: ["NamespaceSupport", "Wire"], path: "Tests/Traffic",
       swiftSettings: settings),
     .testTarget(
-      name: "NamespaceTests", dependencies: ["NamespaceSupport", "Wire", "rsock", "SandboxProbe"],
+      name: "NamespaceTests",
+      dependencies: ["NamespaceSupport", "Engine", "Crypto", "Wire", "rsock", "SandboxProbe"],
       swiftSettings: settings),
 
     // Makes one call inside the sandbox, or dies of it.

@@ -82,19 +82,36 @@ extension UDPSocket {
   }
 }
 
+/// How much is due by now of what is to happen so many times a second.
+public struct Pace: Sendable {
+  private let start = now()
+  private let rate: Int
+  private var taken = 0
+
+  /// A pace that begins now.
+  public init(rate: Int) { self.rate = rate }
+
+  /// Takes what is due and was not taken.
+  public mutating func take(atMost limit: Int) -> Int {
+    let due = Int((now() - start).wholeNanoseconds / 1000) * rate / 1_000_000 + 1
+    let count = max(0, min(limit, due - taken))
+    taken += count
+    return count
+  }
+}
+
 /// Calls `body` with runs of up to 128 of `0..<count`, `rate` numbers a second.
 public func paced(_ count: Int, rate: Int, _ body: (Range<Int>) throws -> Void) throws {
-  let start = now()
+  var pace = Pace(rate: rate)
   var done = 0
   while done < count {
-    let due = min(count, Int((now() - start).wholeNanoseconds / 1000) * rate / 1_000_000 + 1)
-    guard due > done else {
+    let due = pace.take(atMost: min(128, count - done))
+    if due == 0 {
       try pause(.milliseconds(1))
-      continue
+    } else {
+      try body(done..<done + due)
+      done += due
     }
-    let end = min(due, done + 128)
-    try body(done..<end)
-    done = end
   }
 }
 

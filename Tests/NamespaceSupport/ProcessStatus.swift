@@ -55,6 +55,15 @@ extension ChildProcess {
 }
 
 extension Host {
+  /// How many packets have come in over its wire.
+  public func receivedPackets() throws -> Int {
+    let path = "/sys/class/net/\(Self.interface)/statistics/rx_packets"
+    guard let count = Int(try run("cat", path).filter(\.isNumber)) else {
+      throw Failure("no number in \(path)")
+    }
+    return count
+  }
+
   /// How many datagrams the host's UDP sockets dropped because their buffers were full
   /// (UdpRcvbufErrors of nstat(8)).
   public func udpReceiveBufferErrors() throws -> Int {
