@@ -53,8 +53,14 @@ let package = Package(
       name: "Traffic", dependencies: ["NamespaceSupport", "Wire"], path: "Tests/Traffic",
       swiftSettings: settings),
     .testTarget(
-      name: "NamespaceTests", dependencies: ["NamespaceSupport", "Wire", "rsock"],
+      name: "NamespaceTests", dependencies: ["NamespaceSupport", "Wire", "rsock", "SandboxProbe"],
       swiftSettings: settings),
+
+    // Makes one call inside the sandbox, or dies of it.
+    .target(name: "CSystemCalls", path: "Tests/CSystemCalls"),
+    .executableTarget(
+      name: "SandboxProbe", dependencies: ["Kernel", "Wire", "CLinux", "CSystemCalls"],
+      path: "Tests/SandboxProbe", swiftSettings: settings),
 
     // What several test targets share.
     .target(name: "Samples", path: "Tests/Samples", swiftSettings: settings),
@@ -78,7 +84,8 @@ let package = Package(
       name: "DriverTests", dependencies: ["Driver", "Engine", "Crypto", "Wire", logging],
       swiftSettings: settings),
     .testTarget(
-      name: "KernelTests", dependencies: ["Kernel", "Wire", "CLinux", "CMnl", "CCap"],
+      name: "KernelTests",
+      dependencies: ["Kernel", "Wire", "CLinux", "CMnl", "CCap", "SandboxProbe"],
       swiftSettings: settings),
     .testTarget(
       name: "EngineTests",

@@ -26,7 +26,8 @@ func runClient(
   engine.idleTimeout = tunnel.idleTimeout
   engine.initialSequence = configuration.initialSequence
   if let keepalive = tunnel.keepalive { engine.keepalive = min(keepalive, engine.keepalive) }
-  // CAP_NET_ADMIN adds each channel's port to the ruleset.
+  // CAP_NET_ADMIN adds each channel's port to the ruleset, and where the kernel asks for it, a filter
+  // to the channel's guard.
   try start.run(
     engine, ClientRole(configuration: configuration, ruleset: ruleset, apps: apps),
     keeping: .netAdmin,

@@ -8,13 +8,16 @@ extension Tunnel {
   /// Says what happened, where that is worth a line.
   func logEvent(_ event: Event, peer: String) {
     switch event {
-    case .connected(let session): log.notice("connected to \(peer), session \(session)")
-    case .disconnected(let session):
-      log.notice("nothing heard from \(peer) any more, session \(session)")
+    case .connected(let session, let name):
+      log.notice("connected to \(named(name, peer)), session \(session)")
+    case .disconnected(let session, let name):
+      log.notice("nothing heard from \(named(name, peer)) any more, session \(session)")
     case .unanswered:
       log.warning(
-        "nothing heard from \(peer) yet: is rsock running there, and can its ports be reached?")
-    case .sessionEnded(let session): log.notice("session \(session) ended")
+        "nothing heard from \(peer) yet: is rsock running there, can its ports be reached, and has it the same key?"
+      )
+    case .sessionEnded(let session, let name):
+      log.notice("session \(session) of \(named(name, peer)) ended")
     case .datagramTooLarge(let size, let limit):
       log.warning(
         "datagrams of \(size) bytes are dropped: the largest that fits is \(limit) bytes")
@@ -24,6 +27,11 @@ extension Tunnel {
       log.error("\(remote) takes no cipher that this rsock takes: give both the same --cipher")
     case .dial, .channelOpened, .channelClosed, .flowClosed, .stranger: break
     }
+  }
+
+  /// A client by the name of its key, where it has one.
+  private func named(_ name: String?, _ peer: String) -> String {
+    name.map { "\(peer) (\($0))" } ?? peer
   }
 }
 

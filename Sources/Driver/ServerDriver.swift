@@ -24,8 +24,9 @@ func runServer(
   let decoy = configuration.decoy.map { Decoy(service: $0, interface: start.device?.index) }
   let role = ServerRole(
     configuration: configuration, ruleset: ruleset, guards: guards, decoy: decoy)
-  // CAP_NET_ADMIN makes the buffers of later sockets large, repairs the ruleset, and takes over
-  // connections for a decoy, CAP_NET_BIND_SERVICE on any port.
+  // CAP_NET_ADMIN makes the buffers of each flow's socket large, past the sysctl's bound, and makes
+  // the ruleset again where somebody removed it. A decoy takes over connections by it, on ports below
+  // 1024 by CAP_NET_BIND_SERVICE.
   try start.run(
     engine, role, keeping: hasDecoy ? [.netAdmin, .netBindService] : .netAdmin,
     greeting: "server ready: TCP ports \(tunnel.ports), datagrams go to \(configuration.target)",

@@ -24,7 +24,6 @@ struct Start: ~Copyable {
     let device = try Self.device(configuration.device)
     do throws(SystemError) {
       let capabilities = try Capabilities.raisePermitted()
-      try Capabilities.makeUndumpable()
       _ = try Descriptor.raiseLimit()
       let signals = try SignalSource()
       // Subscribed before the state is read, so that no change is missed.
@@ -102,6 +101,8 @@ extension Start {
       let raw = try RawSocket(interface: device?.index)
       if let limit = packet.receiveBufferLimit { log.warning("packets from the wire: \(limit)") }
       if let limit = packet.sendBufferLimit { log.warning("packets to the wire: \(limit)") }
+      // What CAP_NET_RAW and CAP_NET_BIND_SERVICE are for is open by now: packet and raw sockets,
+      // and guards on ports below 1024. No call on an open socket asks for them again.
       try Capabilities.keep(only: needed.intersection(capabilities))
       try Capabilities.forbidNewPrivileges()
       let log = log
@@ -118,6 +119,7 @@ extension Start {
       tunnel.readClock()
       try role.begin(&tunnel)
       var loop = try EventLoop(signals: signals, network: network, for: tunnel)
+      try process.confine(reading: configuration.keys.readPaths)
       process.ready()
       log.notice(greeting)
       try loop.run(&tunnel, &role, process)

@@ -150,10 +150,18 @@ extension TunnelEngine {
     let header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
       sequence: segment.acknowledgment, acknowledgment: 0, flags: .rst, window: 0)
-    guard listener?.keys.isEmpty == false, SealedFrame(parsing: segment.payload, at: 0) != nil,
+    guard listener?.keys.isEmpty == false, startsWithFrame(segment.payload),
       let token = listener?.keys.resetToken(for: tuple), begin(token.bytes, into: &segments)
     else { return sendStray(header, on: tuple, into: &segments) }
     finishStray(header, on: tuple, into: &segments)
+  }
+
+  /// Whether a payload may be that of a channel that this server does not know any more.
+  private func startsWithFrame(_ payload: RawSpan) -> Bool {
+    if sealsFrames { return SealedFrame(parsing: payload, at: 0) != nil }
+    guard let header = FrameHeader(parsing: payload, at: 0) else { return false }
+    return FrameType(rawValue: header.type) != nil
+      && FrameHeader.byteCount + Int(header.length) <= payload.byteCount
   }
 
   /// The session that a client's Hello names, a new one where it is new; nil where there is no room for
@@ -211,7 +219,9 @@ extension TunnelEngine {
     for flow in flows.indices(ofSession: index) { removeFlow(flow, at: now) }
     noteUse(of: sessions[index].keyName) { $0.sessions -= 1 }
     bySession[sessions[index].id] = nil
-    if sessions[index].wasConnected { events.append(.sessionEnded(sessions[index].id)) }
+    if sessions[index].wasConnected {
+      events.append(.sessionEnded(sessions[index].id, keyName: sessions[index].keyName))
+    }
     timers.cancel(.session(index))
     sessions.remove(index)
     sessions.recycle(index)

@@ -179,7 +179,13 @@ extension TunnelEngine {
   ) {
     guard let token = channels[index].resetToken, ResetToken(parsing: payload, at: 0) == token
     else { return warned(index, sequence: sequence, into: &segments, at: now) }
+    let session = channels[index].session
     removeChannel(index, at: now)
+    // The server was restarted, most likely: a probe of each other channel finds out at once.
+    for other in sessions[session].channels
+    where channels[other].state == .open && channels[other].liveness.health == .healthy {
+      ask(other, at: now)
+    }
   }
 
   /// An RST, or a FIN without a close frame.

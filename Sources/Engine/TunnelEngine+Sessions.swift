@@ -28,9 +28,9 @@ extension TunnelEngine {
     sessions[session].isStale = false
     if was == .silent && best != .silent {
       sessions[session].wasConnected = true
-      events.append(.connected(sessions[session].id))
+      events.append(.connected(sessions[session].id, keyName: sessions[session].keyName))
     } else if was != .silent && best == .silent && !isClosing {
-      events.append(.disconnected(sessions[session].id))
+      events.append(.disconnected(sessions[session].id, keyName: sessions[session].keyName))
     }
   }
 

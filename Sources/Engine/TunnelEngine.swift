@@ -38,6 +38,8 @@ public struct EngineConfiguration: Sendable {
   public var limits = EngineLimits()
   /// Whether this processor has instructions for AES.
   var hasFastAES = CipherSuite.hasFastAES
+  /// The version that its Hellos have; another one in tests.
+  var version = Hello.currentVersion
   /// For tests: the client's initial sequence number.
   public var initialSequence: UInt32?
 
@@ -76,14 +78,15 @@ public enum Event: Hashable, Sendable {
   case channelClosed(channel: Int, FourTuple)
   /// The flow is gone; its index will be used again.
   case flowClosed(flow: Int)
-  /// The session has a live channel, for the first time or again.
-  case connected(SessionID)
+  /// The session has a live channel, for the first time or again. On a server with keys, `keyName` is
+  /// that of the client's.
+  case connected(SessionID, keyName: String?)
   /// No channel of the session is heard any more.
-  case disconnected(SessionID)
+  case disconnected(SessionID, keyName: String?)
   /// Client: nothing has answered for some seconds since the start; told once.
   case unanswered
   /// Server: the session ended.
-  case sessionEnded(SessionID)
+  case sessionEnded(SessionID, keyName: String?)
   /// Server: a connection is to be shown the decoy; call `welcome` or `turnAway`, and `forget` when it
   /// ended.
   case stranger(Stranger)

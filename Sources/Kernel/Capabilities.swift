@@ -66,12 +66,6 @@ public enum Capabilities {
     try check("set no_new_privs") { rs_prctl(PR_SET_NO_NEW_PRIVS, 1) }
   }
 
-  /// Keeps other processes of the same user from reading our memory (PR_SET_DUMPABLE): with ambient
-  /// capabilities the kernel does not do so by itself.
-  public static func makeUndumpable() throws(SystemError) {
-    try check("clear the dumpable flag") { rs_prctl(PR_SET_DUMPABLE, 0) }
-  }
-
   private static func dropBounding(keeping set: CapabilitySet) {
     let kept = CapabilitySet.table.filter { set.contains($0.set) }.map(\.value)
     var value: cap_value_t = 0

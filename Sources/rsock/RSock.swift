@@ -26,7 +26,7 @@ struct RSock: ParsableCommand {
 
   static func main() {
     // First of all: from here on neither ps nor a core file shows a key.
-    forbidCoreDumps()
+    hideMemory()
     let arguments = Arguments.takeFromProcess()
     EnvironmentKey.takeFromProcess()
     reserveStandardDescriptors()

@@ -25,6 +25,19 @@ import Testing
       ])
   }
 
+  @Test("What stays writable: a file's directory, also behind a link; a device itself")
+  func writable() throws {
+    let scratch = Scratch()
+    let path = scratch.path
+    #expect(try LogDestination.file(path + "/log").writablePaths == [path + "/", path + "/"])
+    unsafe mkdir(path + "/elsewhere", 0o700)
+    unsafe symlink("elsewhere/target", path + "/link")
+    #expect(
+      try LogDestination.file(path + "/link").writablePaths == [path + "/", path + "/elsewhere/"])
+    #expect(try LogDestination.file("/dev/null").writablePaths == ["/dev/null"])
+    #expect(LogDestination.standardError.writablePaths == [])
+  }
+
   @Test("-v shows what may help to find a fault") func verbose() throws {
     let scratch = Scratch()
     let log = Logger(to: try .file(scratch.path + "/log"), verbose: true)

@@ -81,11 +81,14 @@ import Wire
     }
   }
 
-  @Test("no_new_privs and the dumpable flag are set, and the former is named as a cause")
+  @Test("no_new_privs is set, and named as a cause; cores are forbidden")
   func flags() async {
     await #expect(processExitsWith: .success) {
       try Capabilities.forbidNewPrivileges()
-      try Capabilities.makeUndumpable()
+      try Sandbox.forbidCoreDumps()
+      var limit = rlimit(rlim_cur: 1, rlim_max: 1)
+      #expect(unsafe getrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit) == 0)
+      #expect(limit.rlim_cur == 0 && limit.rlim_max == 0)
       #expect(try Self.status("NoNewPrivs") == 1)
       #expect(try Self.owner("/proc/self/environ") == 0)
       #expect(

@@ -46,6 +46,9 @@ func interpret(_ program: [sock_filter], _ packet: FilteredPacket) -> FilterResu
       a = packet.packetType
     case BPF_LD | BPF_ABS | BPF_W where k == UInt32(bitPattern: SKF_AD_OFF + SKF_AD_HATYPE):
       a = packet.hardwareType
+    case BPF_LD | BPF_ABS | BPF_W:
+      guard let value = load(packet, k, 4) else { return .accepted(0) }
+      a = value
     case BPF_LD | BPF_IND | BPF_W:
       guard let value = load(packet, x &+ k, 4) else { return .accepted(0) }
       a = value

@@ -87,6 +87,12 @@ func withTwoHosts(offloads: Bool, _ body: (TwoHosts) throws -> Void) throws {
 
 /// Runs a program to its end; throws where it fails. Its output is dropped.
 func spawn(_ arguments: [String]) throws {
+  let status = try waitStatus(of: arguments)
+  guard status == 0 else { throw SetupFailure(what: arguments.joined(separator: " ")) }
+}
+
+/// Runs a program to its end and gives what waitpid(2) says of it. Its output is dropped.
+func waitStatus(of arguments: [String], environment variables: [String] = []) throws -> Int32 {
   var actions = unsafe posix_spawn_file_actions_t()
   unsafe posix_spawn_file_actions_init(&actions)
   defer { unsafe _ = posix_spawn_file_actions_destroy(&actions) }
@@ -94,16 +100,18 @@ func spawn(_ arguments: [String]) throws {
     unsafe posix_spawn_file_actions_addopen(&actions, number, "/dev/null", O_WRONLY, 0)
   }
   // posix_spawn takes arrays of C strings that end with nil; `ip` looks for programs in PATH.
-  let strings = unsafe (arguments + ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]).map {
+  let words = unsafe arguments.map { unsafe strdup($0) }
+  let settings = unsafe (["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] + variables).map {
     unsafe strdup($0)
   }
-  defer { for index in unsafe strings.indices { unsafe free(strings[index]) } }
-  var environment = unsafe [strings[arguments.count], nil]
-  var argv = unsafe Array(strings.dropLast()) + [nil]
+  let texts = unsafe words + settings
+  defer { for index in unsafe texts.indices { unsafe free(texts[index]) } }
+  var argv = unsafe words + [nil]
+  var environment = unsafe settings + [nil]
   var child: pid_t = 0
   let code = unsafe posix_spawnp(&child, arguments[0], &actions, nil, &argv, &environment)
   guard code == 0 else { throw SetupFailure(what: "start \(arguments[0])") }
   var status: Int32 = 0
   while unsafe waitpid(child, &status, 0) == -1, errno == EINTR {}
-  guard status == 0 else { throw SetupFailure(what: arguments.joined(separator: " ")) }
+  return status
 }

@@ -126,6 +126,7 @@ import rsock
     ("--verbose", ProcessConfiguration(verbose: true)),
     ("--log /tmp/rsock.log", ProcessConfiguration(log: "/tmp/rsock.log")),
     ("--log=/tmp/rsock.log", ProcessConfiguration(log: "/tmp/rsock.log")),
+    ("--no-sandbox", ProcessConfiguration(isSandboxed: false)),
   ]
 
   @Test("How to run", arguments: processes)
@@ -322,7 +323,7 @@ import rsock
   @Test("Numbers as strings, and the other way round") func kinds() throws {
     var settings = try Self.settings(
       """
-      {"daemon": "1", "verbose": 1, "param": {"ports": 443, "duration": "10", "keepalive": "7",
+      {"daemon": "1", "verbose": 1, "no-sandbox": true, "param": {"ports": 443, "duration": "10", "keepalive": "7",
       "cap_timeout": "10", "taddr": "10.0.0.1:9", "dev": null, "max-channels": 3, "tx": "raw"}}
       """)
     let configuration = try settings.server()
@@ -330,7 +331,8 @@ import rsock
     #expect(configuration.tunnel.idleTimeout == .seconds(10))
     #expect(configuration.tunnel.keepalive == .seconds(7))
     #expect(configuration.tunnel.device == nil && configuration.tunnel.transmit == .raw)
-    #expect(try settings.process().daemon && settings.process().verbose)
+    let process = try settings.process()
+    #expect(process.daemon && process.verbose && !process.isSandboxed)
   }
 
   @Test("What came with the keys") func keys() throws {

@@ -6,21 +6,28 @@
 #define _GNU_SOURCE
 #endif
 
+#include <stdint.h>
 #include <string.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
+#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/landlock.h>
+#include <linux/seccomp.h>
 #include <linux/virtio_net.h>
 
 // With _GNU_SOURCE glibc's socket calls take a transparent union that Swift cannot build
@@ -64,6 +71,51 @@ static inline void rs_set_segment_size(struct msghdr *message, void *control, ui
   c->cmsg_type = UDP_SEGMENT;
   c->cmsg_len = CMSG_LEN(sizeof size);
   memcpy(CMSG_DATA(c), &size, sizeof size);
+}
+
+// TCGETS2 of <asm/termbits.h>, which cannot be included beside glibc's <termios.h>.
+static const uint32_t rs_tcgets2 = _IOR('T', 0x2A, char[44]);
+
+// glibc has no functions for seccomp(2) and landlock(7).
+
+// The architecture that this program's system calls belong to, as seccomp(2) tells it.
+#if defined(__x86_64__)
+static const uint32_t rs_audit_architecture = AUDIT_ARCH_X86_64;
+#elif defined(__aarch64__)
+static const uint32_t rs_audit_architecture = AUDIT_ARCH_AARCH64;
+#else
+#error "SystemCallFilter.swift does not know this architecture's system calls"
+#endif
+
+static inline int rs_seccomp(unsigned int operation, unsigned int flags, const void *argument) {
+  return (int)syscall(SYS_seccomp, operation, flags, argument);
+}
+
+// landlock_ruleset_attr and landlock_net_port_attr of Linux 6.12: Debian 12's header is older. An
+// older kernel takes the members that it does not know where they are 0.
+struct rs_landlock_ruleset {
+  uint64_t handled_access_fs;
+  uint64_t handled_access_net;
+  uint64_t scoped;
+};
+
+struct rs_landlock_port {
+  uint64_t allowed_access;
+  uint64_t port;
+};
+
+enum { RS_LANDLOCK_RULE_NET_PORT = 2 };
+
+static inline int rs_landlock_create_ruleset(const void *ruleset, size_t size, uint32_t flags) {
+  return (int)syscall(SYS_landlock_create_ruleset, ruleset, size, flags);
+}
+
+static inline int rs_landlock_add_rule(int ruleset, unsigned int type, const void *rule) {
+  return (int)syscall(SYS_landlock_add_rule, ruleset, type, rule, 0);
+}
+
+static inline int rs_landlock_restrict_self(int ruleset) {
+  return (int)syscall(SYS_landlock_restrict_self, ruleset, 0);
 }
 
 #endif

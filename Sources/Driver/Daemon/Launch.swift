@@ -1,6 +1,7 @@
 // From a configuration to a running process, the same for both roles.
 
 import Glibc
+import Kernel
 import Logging
 import Wire
 
@@ -14,11 +15,15 @@ public struct ProcessConfiguration: Hashable, Sendable {
   public var log: String?
   /// What the user should know about the configuration: logged at start, a line each.
   public var notes: [String]
+  /// Whether to confine the process once it runs.
+  public var isSandboxed: Bool
 
   /// A configuration from its parts.
   public init(
-    daemon: Bool = false, verbose: Bool = false, log: String? = nil, notes: [String] = []
+    daemon: Bool = false, verbose: Bool = false, log: String? = nil, isSandboxed: Bool = true,
+    notes: [String] = []
   ) {
+    self.isSandboxed = isSandboxed
     self.daemon = daemon
     self.verbose = verbose
     self.log = log
@@ -50,9 +55,11 @@ private func launch(
   // A log on a closed pipe is lost, the tunnel goes on.
   signal(SIGPIPE, SIG_IGN)
   do throws(StartError) {
+    try setCoreDumps(allowed: !configuration.isSandboxed)
     let destination = try configuration.logDestination()
     var setup = try ProcessSetup(
-      daemon: configuration.daemon, verbose: configuration.verbose, log: destination)
+      daemon: configuration.daemon, verbose: configuration.verbose,
+      isSandboxed: configuration.isSandboxed, log: destination)
     let log = setup.logger
     do throws(StartError) {
       try setup.claim(role, port: port)
@@ -66,6 +73,12 @@ private func launch(
     error.print()
     return error.exitCode
   }
+}
+
+private func setCoreDumps(allowed: Bool) throws(StartError) {
+  do throws(SystemError) {
+    if allowed { try Sandbox.setDumpable(true) } else { try Sandbox.forbidCoreDumps() }
+  } catch { throw StartError(error) }
 }
 
 extension ProcessConfiguration {

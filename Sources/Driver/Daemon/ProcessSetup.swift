@@ -13,11 +13,16 @@ public struct ProcessSetup: ~Copyable {
   private let held: HeldLines?
   private var readiness: Readiness?
   private var pidFile: PidFile?
+  private var runtimeDirectory: String?
+  private let isSandboxed: Bool
   private var isRunning = false
 
   /// Sets up a process that logs to `log`; as a daemon, this returns in another process than it was
   /// called in. Call it before any thread starts.
-  public init(daemon: Bool, verbose: Bool, log: LogDestination) throws(StartError) {
+  public init(
+    daemon: Bool, verbose: Bool, isSandboxed: Bool, log: LogDestination
+  ) throws(StartError) {
+    self.isSandboxed = isSandboxed
     self.log = log
     held = verbose ? nil : HeldLines()
     logger = Logger(to: log, verbose: verbose, held: held)
@@ -26,7 +31,34 @@ public struct ProcessSetup: ~Copyable {
 
   /// Takes the pid file of a role and port; throws where another process has it.
   public mutating func claim(_ role: ProcessRole, port: UInt16) throws(StartError) {
-    pidFile = try PidFile(role: role, port: port, in: try RuntimeDirectory())
+    let directory = try RuntimeDirectory()
+    runtimeDirectory = directory.path
+    pidFile = try PidFile(role: role, port: port, in: directory)
+  }
+
+  /// Confines the process to what it does from now on: what the loops call, the log, the end of the
+  /// pid file, and reading of `paths`. Says in the log what of that the kernel does not do.
+  func confine(reading paths: [String] = []) throws(SystemError) {
+    guard isSandboxed else {
+      return logger.warning("--no-sandbox: no part of this process is confined")
+    }
+    // Time stamps take what is read here.
+    tzset()
+    // ready() lets go of the terminal.
+    let null = "/dev/null"
+    let sandbox = Sandbox(
+      readable: paths + ["/etc/localtime", "/usr/share/zoneinfo", null],
+      writable: log.writablePaths + [null],
+      removable: [runtimeDirectory].compactMap { $0 }, usesSyslog: log.usesSyslog)
+    let effect = try sandbox.enter()
+    if let error = effect.withoutLandlock {
+      logger.debug("\(error). The user's own permissions guard the files")
+    } else {
+      logger.debug("files are guarded by Landlock, version \(effect.landlockVersion)")
+    }
+    if let error = effect.withoutSeccomp {
+      logger.warning("\(error). rsock runs without a filter of its system calls")
+    }
   }
 
   /// To be called once, when everything that can fail at start has succeeded: the shell that
@@ -69,8 +101,8 @@ public func reserveStandardDescriptors() {
 }
 
 /// Keeps the kernel from writing this process's memory to a core file, and other processes of the
-/// same user from reading it.
-public func forbidCoreDumps() {
-  // It fails for an unknown option alone.
-  try? Capabilities.makeUndumpable()
+/// same user from reading it; `--no-sandbox` allows it again.
+public func hideMemory() {
+  // It fails for an unknown value alone.
+  try? Sandbox.setDumpable(false)
 }

@@ -31,7 +31,7 @@ public struct Readiness: ~Copyable {
   public consuming func succeeded() {
     let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
     for descriptor in STDIN_FILENO...STDERR_FILENO where null != -1 {
-      _ = dup2(null, descriptor)
+      _ = dup3(null, descriptor, 0)
     }
     if null > STDERR_FILENO { close(null) }
     report(0)

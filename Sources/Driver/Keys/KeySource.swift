@@ -35,6 +35,13 @@ public enum KeySource: Hashable, Sendable {
     }
   }
 
+  /// What has to stay readable for `load` to work again: the file's directory, since a file that is
+  /// replaced is another one.
+  var readPaths: [String] {
+    guard case .file(let file) = self, let slash = file.path.lastIndex(of: "/") else { return [] }
+    return [slash == file.path.startIndex ? file.path : String(file.path[..<slash])]
+  }
+
   /// The keys; reads the file, where they come from one.
   func load() throws(StartError) -> [NamedKey] {
     switch self {

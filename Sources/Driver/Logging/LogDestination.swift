@@ -46,6 +46,30 @@ public struct LogDestination: Sendable {
     }
   }
 
+  /// Whether lines go through syslog(3).
+  var usesSyslog: Bool {
+    if case .syslog = kind { true } else { false }
+  }
+
+  /// What `reopen()` needs to write: for a file its directory, because the next file of that name
+  /// is another one; where the name is a link, the target's directory too.
+  package var writablePaths: [String] {
+    guard case .file(let path, let descriptor) = kind else { return [] }
+    var status = stat()
+    let isFile = unsafe fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    return isFile ? [path, Self.target(of: path)].map(Self.directory) : [path]
+  }
+
+  private static func target(of path: String) -> String {
+    guard let target = unsafe realpath(path, nil) else { return path }
+    defer { unsafe free(target) }
+    return unsafe String(cString: target)
+  }
+
+  private static func directory(of path: String) -> String {
+    path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+  }
+
   /// Writes one message, which must be printable. What cannot be written is lost: there is nobody
   /// to tell.
   func write(_ message: String, at level: Logger.Level) {

@@ -188,7 +188,7 @@ extension TunnelEngine {
 
   /// Whether a server's Hello answers ours.
   private mutating func isFit(_ hello: Hello, on index: Int) -> Bool {
-    guard hello.version == Hello.currentVersion else {
+    guard hello.version == configuration.version else {
       tellVersion(hello.version, of: channels[index].tuple.remote)
       return false
     }

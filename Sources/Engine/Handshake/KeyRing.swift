@@ -39,28 +39,26 @@ struct KeyRing {
     let lacksClock: Bool
   }
 
-  private let keys: [NamedKey]
-  private let handshakeKeys: [HandshakeKeys]
+  private let byName: [String: SecretKey]
+  private let handshakeKeys: [(name: String, keys: HandshakeKeys)]
   /// What RSTs are made believable with: the same after a restart with the same keys.
   private let resetKey: SecretKey
   private var hour: UInt64?
   private var byHint: [UInt32: [Match]] = [:]
 
   init(_ keys: [NamedKey]) {
-    self.keys = keys
-    handshakeKeys = keys.map { HandshakeKeys($0.key) }
+    byName = Dictionary(keys.map { ($0.name, $0.key) }) { first, _ in first }
+    handshakeKeys = byName.map { ($0.key, HandshakeKeys($0.value)) }
     resetKey = Self.resetKey(of: keys)
   }
 
-  var isEmpty: Bool { keys.isEmpty }
+  var isEmpty: Bool { byName.isEmpty }
 
   /// Whether there is more than one key, so that none may take all there is.
-  var isShared: Bool { keys.count > 1 }
+  var isShared: Bool { byName.count > 1 }
 
   /// Whether the ring has just this key under this name.
-  func contains(_ other: NamedKey) -> Bool {
-    keys.contains(other)
-  }
+  func contains(_ named: NamedKey) -> Bool { byName[named.name] == named.key }
 
   private static func resetKey(of keys: [NamedKey]) -> SecretKey {
     let label = Array("rsock reset".utf8)
@@ -85,10 +83,10 @@ struct KeyRing {
     let periods: [HintPeriod] = [
       .hour(now), .hour(now &- 1), .hour(now &+ 1), .noClock,
     ]
-    for (named, derived) in zip(keys, handshakeKeys) {
+    for (name, keys) in handshakeKeys {
       for period in periods {
-        byHint[period.hint(derived), default: []].append(
-          Match(name: named.name, key: derived.exchange, lacksClock: period == .noClock))
+        byHint[period.hint(keys), default: []].append(
+          Match(name: name, key: keys.exchange, lacksClock: period == .noClock))
       }
     }
   }

@@ -138,7 +138,7 @@ extension TunnelEngine {
   ) {
     let (hello, claim) = (message.hello, message.claim)
     let agreement = CipherAgreement(cipherFlags, hello.flags)
-    if hello.version != Hello.currentVersion {
+    if hello.version != configuration.version {
       tellVersion(hello.version, of: tuple.remote)
     } else if claim.keyName != nil, agreement == nil {
       tellCipher(of: tuple.remote)

@@ -44,6 +44,7 @@ extension TunnelEngine {
   ) -> Hello {
     var hello = Hello(
       observed: observed, segmentSize: UInt16(path.segmentSize), channel: channel, session: session)
+    hello.version = configuration.version
     hello.flags = cipherFlags
     return hello
   }

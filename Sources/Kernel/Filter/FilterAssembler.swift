@@ -5,7 +5,7 @@
 // which reaches everywhere; whether one needs it depends on the others, so `layout` repeats until
 // nothing changes.
 
-import CLinux
+package import CLinux
 
 /// A classic BPF program under construction.
 package struct FilterAssembler {
@@ -82,6 +82,12 @@ package struct FilterAssembler {
     append(BPF_LD | BPF_IND | width.rawValue, offset)
   }
 
+  /// A = the word at `offset` of what seccomp(2) shows of a system call. There it is in the
+  /// processor's own byte order.
+  package mutating func load(wordAt offset: UInt32) {
+    append(BPF_LD | BPF_ABS | BPF_W, offset)
+  }
+
   /// A = what the kernel knows.
   package mutating func load(_ ancillary: Ancillary) {
     append(BPF_LD | BPF_ABS | BPF_W, UInt32(bitPattern: SKF_AD_OFF + ancillary.rawValue))
@@ -103,7 +109,10 @@ package struct FilterAssembler {
   package mutating func addX() { append(BPF_ALU | BPF_ADD | BPF_X, 0) }
 
   /// Ends the program: so many of the packet's bytes are received, 0 rejects it.
-  package mutating func finish(accepting bytes: UInt32) { append(BPF_RET | BPF_K, bytes) }
+  package mutating func finish(accepting bytes: UInt32) { finish(with: bytes) }
+
+  /// Ends the program with this verdict; `SECCOMP_RET_*` for seccomp(2).
+  package mutating func finish(with verdict: UInt32) { append(BPF_RET | BPF_K, verdict) }
 
   /// Goes on at `label`.
   package mutating func jump(to label: Label) { items.append(.jump(to: label)) }
@@ -134,14 +143,19 @@ package enum FilterError: Error, Hashable {
 }
 
 extension FilterAssembler {
-  /// The program with its jumps counted out.
+  /// The program as a filter of a socket.
   package func assemble() throws(FilterError) -> SocketFilter {
+    SocketFilter(instructions: try instructions())
+  }
+
+  /// The program with its jumps counted out.
+  package func instructions() throws(FilterError) -> [sock_filter] {
     try checkJumps()
     let starts = layout()
     guard starts[items.count] <= Int(BPF_MAXINSNS) else { throw .tooLong(starts[items.count]) }
     var program: [sock_filter] = []
     for (index, item) in items.enumerated() { emit(item, at: index, starts, into: &program) }
-    return SocketFilter(instructions: program)
+    return program
   }
 
   private func checkJumps() throws(FilterError) {

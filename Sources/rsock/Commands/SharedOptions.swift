@@ -101,6 +101,9 @@ struct SharedOptions: ParsableArguments {
   @Flag(name: .shortAndLong, help: "Log all that may help to find a fault.")
   var verbose = false
 
+  @Flag(help: "For debugging: do not confine the process.")
+  var noSandbox = false
+
   @Option(
     name: .customShort("f", allowingJoined: true),
     help: ArgumentHelp(
@@ -123,7 +126,8 @@ struct SharedOptions: ParsableArguments {
       .ports: ports, .dev: dev, .lcapIp: lcapIp, .type: type, .duration: duration,
       .keepalive: keepalive, .keyFile: keyFile, .key: key, .hash: hash, .cipher: cipher,
       .limits: limits, .firewall: firewall, .tx: tx, .schedule: schedule, .daemon: daemon,
-      .log: log, .verbose: verbose ? "1" : nil, .capTimeout: capTimeout, .unPath: unPath,
+      .log: log, .verbose: verbose ? "1" : nil,
+      .noSandbox: noSandbox ? "1" : nil, .capTimeout: capTimeout, .unPath: unPath,
     ]
     let options = shared.merging(own) { _, own in own }.compactMapValues { $0 }
     return try Settings(options: options, file: file, environmentKey: EnvironmentKey.text)

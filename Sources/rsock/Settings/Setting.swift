@@ -27,11 +27,12 @@ package enum SettingName: String, CaseIterable, Sendable {
   case limits
   case decoy
   case maxChannels = "max-channels"
+  case noSandbox = "no-sandbox"
 
   /// Whether the setting stands at the top of the file; the others are in its `param`.
   var isTopLevel: Bool {
     switch self {
-    case .daemon, .verbose, .log: true
+    case .daemon, .verbose, .log, .noSandbox: true
     default: false
     }
   }

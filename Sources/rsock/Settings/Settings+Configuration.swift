@@ -59,6 +59,7 @@ extension Settings {
       daemon: try self[.daemon]?.flag() ?? false,
       verbose: try self[.verbose]?.flag() ?? false,
       log: try self[.log]?.path(),
+      isSandboxed: try !(self[.noSandbox]?.flag() ?? false),
       notes: notes)
   }
 

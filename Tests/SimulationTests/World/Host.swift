@@ -17,6 +17,8 @@ struct Arrival {
 /// One end of the tunnel.
 final class Host {
   let address: IPv4Address
+  /// The session of a client.
+  let session: SessionID
   private(set) var engine: TunnelEngine
   var path: Path
   /// Whether dials find a way.
@@ -39,11 +41,13 @@ final class Host {
 
   init(
     _ configuration: EngineConfiguration, address: IPv4Address, secret: UInt64 = 1,
-    firstPort: UInt16 = 40_000, path: Path = Path(mtu: 1500, carriesRuns: true), at now: Instant
+    session: SessionID? = nil, firstPort: UInt16 = 40_000,
+    path: Path = Path(mtu: 1500, carriesRuns: true), at now: Instant
   ) {
     var configuration = configuration
     if configuration.keys.isEmpty, let key = Protection.key { configuration.keys = [key] }
     self.address = address
+    self.session = session ?? SessionID(high: secret, low: UInt64(address.rawValue))
     self.path = path
     nextPort = firstPort
     engine = TunnelEngine(
@@ -54,7 +58,7 @@ final class Host {
           $0.set(secret, at: 0)
           $0.set(UInt64(address.rawValue), at: 8)
         },
-        session: SessionID(high: secret, low: UInt64(address.rawValue)), seed: secret &+ 7),
+        session: self.session, seed: secret &+ 7),
       at: now)
     setClock(Self.clock, at: now)
     drainEvents(at: now)

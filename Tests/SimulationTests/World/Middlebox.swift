@@ -18,6 +18,20 @@ enum Middlebox {
     }
   }
 
+  /// A firewall that adds to the client's sequence numbers and takes it off the acknowledgments, and
+  /// the other way round for the server's.
+  static func shiftingSequence(by offset: UInt32) -> World.Middlebox {
+    { packet, _ in
+      var changed = packet
+      changed.set32(packet.sequence &+ offset, at: 24)
+      if packet.flags.contains(.ack) {
+        changed.set32(packet.acknowledgment &- offset, at: 28)
+      }
+      changed.complete()
+      return changed
+    }
+  }
+
   /// A NAT that forgot its mappings and makes new ones, `offset` ports higher.
   static func rebinding(by offset: UInt16) -> World.Middlebox {
     { packet, direction in
