@@ -29,6 +29,7 @@ func runServer(
   // 1024 by CAP_NET_BIND_SERVICE.
   try start.run(
     engine, role, keeping: hasDecoy ? [.netAdmin, .netBindService] : .netAdmin,
+    decoyPorts: hasDecoy ? tunnel.ports : nil,
     greeting: "server ready: TCP ports \(tunnel.ports), datagrams go to \(configuration.target)",
     process: &process)
 }
