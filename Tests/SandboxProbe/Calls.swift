@@ -155,8 +155,9 @@ private func goOn() throws(SystemError) {
     receiveNext: 1, sendWindow: 1000, receiveWindow: 1000)
   state.received = [1, 2, 3]
   let stream = try StreamSocket(resuming: state, interface: 1)
-  _ = try stream.move(to: stream, through: StreamBuffer())
-  try stream.finish()
+  // The loopback says at once that nobody is there.
+  _ = try? stream.move(to: stream, through: StreamBuffer())
+  try? stream.finish()
   _ = (stream.unacknowledged, stream.isClosed)
 }
 

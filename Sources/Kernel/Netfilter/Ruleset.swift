@@ -91,7 +91,7 @@ public struct Ruleset: ~Copyable {
 
   /// Ends what `add` began; nothing happens where it did not.
   public mutating func remove(spliced tuples: [FourTuple]) throws(SystemError) {
-    let known = tuples.filter(spliced.contains)
+    let known = spliced.intersection(tuples)
     guard !known.isEmpty else { return }
     spliced.subtract(known)
     try transact("remove connections from", capacity: 4096 + Self.elementSize * known.count) {
