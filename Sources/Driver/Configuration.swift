@@ -25,6 +25,8 @@ public struct TunnelConfiguration: Hashable, Sendable {
   public var firewall: FirewallMode
   /// Which way segments leave.
   public var transmit: TransmitMode
+  /// For tests: how far the clock on the wall is off.
+  public var clockOffset: Duration
 
   /// A configuration with the defaults of the command line for all but the ports.
   public init(ports: PortSet) {
@@ -35,6 +37,7 @@ public struct TunnelConfiguration: Hashable, Sendable {
     limits = EngineLimits()
     firewall = .auto
     transmit = .auto
+    clockOffset = .zero
   }
 }
 

@@ -116,7 +116,8 @@ extension Start {
         engine: TunnelEngine(engine, entropy: .drawn(), at: now),
         wire: WireSockets(packet: packet, raw: raw, transmit: configuration.transmit, log: log),
         nextHops: nextHops,
-        epoll: try Epoll(), now: now, keySource: configuration.keys, log: log)
+        epoll: try Epoll(), now: now, keySource: configuration.keys,
+        clockOffset: configuration.clockOffset, log: log)
       tunnel.readClock()
       try role.begin(&tunnel)
       var loop = try EventLoop(signals: signals, network: network, for: tunnel)

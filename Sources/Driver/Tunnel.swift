@@ -55,13 +55,16 @@ struct Tunnel: ~Copyable {
   /// The latest failure to follow the network.
   var networkError: SystemError?
   let keySource: KeySource
+  /// For tests: how far the time on the wall is off.
+  let clockOffset: Duration
   let log: Logger
 
   /// Tells the engine the time on the wall, at most once a second: somebody may set the clock.
   mutating func readClock() {
     guard now - clockReadAt >= .seconds(1) else { return }
     clockReadAt = now
-    engine.setClock(WallClock.now(), at: now)
+    let offset = clockOffset.wholeNanoseconds / 1_000_000
+    engine.setClock(UInt64(clamping: Int64(clamping: WallClock.now()) &+ offset), at: now)
   }
 
   /// Takes all that is there from the packet socket, for some rounds.

@@ -74,6 +74,8 @@ struct Channel: ~Copyable {
   var observed: TCPOptions
   /// Our first message, which is repeated byte for byte until the peer was heard; then empty.
   var firstMessage: [UInt8] = []
+  /// Client: whether our first message says that the time is not known.
+  var doubtsClock = false
   /// Client: the key exchange that the first message began.
   var exchange: NoiseHandshake?
   /// What seals the frames; nil where they are plain.
@@ -100,6 +102,8 @@ struct Channel: ~Copyable {
   var hasAnswered = false
   /// Client: when an idle channel is probed next.
   var keepaliveAt = Instant.distantFuture
+  /// Whether an RST or FIN came while the channel was being opened.
+  var hasEarlyWarning = false
   /// When the peer was last told, or a replacement last dialled, because of an RST or FIN.
   var lastWarning: Instant?
 

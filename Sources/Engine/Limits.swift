@@ -8,8 +8,8 @@ public struct EngineLimits: Hashable, Sendable {
   public var channelsPerSession = 64
   /// Flows of one session: app endpoints of one client.
   public var flowsPerSession = 1024
-  /// Channels that clients may open on a server in a second. One network (/24) gets a sixteenth, one
-  /// second's worth at once.
+  /// Channels that clients may open on a server in a second. One network (/24) gets a sixteenth, and a
+  /// quarter at once.
   public var handshakesPerSecond = 1000
   /// Bytes of datagrams that a client holds before its first channel is up.
   public var queuedBytes = 128 << 10

@@ -151,6 +151,8 @@ extension TunnelEngine {
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
       sequence: segment.acknowledgment, acknowledgment: 0, flags: .rst, window: 0)
     guard listener?.keys.isEmpty == false, startsWithFrame(segment.payload),
+      // Never more than was sent.
+      segment.payload.byteCount >= ResetToken.byteCount,
       let token = listener?.keys.resetToken(for: tuple), begin(token.bytes, into: &segments)
     else { return sendStray(header, on: tuple, into: &segments) }
     finishStray(header, on: tuple, into: &segments)

@@ -193,9 +193,20 @@ extension TunnelEngine {
     _ index: Int, sequence: UInt32, into segments: inout SegmentBatch, at now: Instant
   ) {
     counters.drop(.foreignReset)
-    guard channels[index].state == .open, channels[index].tcp.isInWindow(sequence),
-      suspect(index, at: now)
-    else { return }
+    guard channels[index].tcp.isInWindow(sequence) else { return }
+    switch channels[index].state {
+    case .open:
+      if suspect(index, at: now) { report(index, into: &segments, at: now) }
+    case .helloSent, .unconfirmed: channels[index].hasEarlyWarning = true
+    case .synSent, .closing, .lingering: break
+    }
+  }
+
+  /// The channel is open: what came while it was being opened counts now.
+  mutating func heedEarlyWarning(
+    of index: Int, into segments: inout SegmentBatch, at now: Instant
+  ) {
+    guard channels[index].hasEarlyWarning, suspect(index, at: now) else { return }
     report(index, into: &segments, at: now)
   }
 

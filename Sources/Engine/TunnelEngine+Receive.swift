@@ -86,7 +86,12 @@ extension TunnelEngine {
       return receiveReset(
         packets.bytes(payload), sequence: header.sequence, on: index, into: &replies, at: now)
     }
-    guard channels[index].state != .synSent, channels[index].state != .helloSent else { return }
+    guard channels[index].state != .synSent, channels[index].state != .helloSent else {
+      if header.flags.contains(.fin) {
+        warned(index, sequence: header.sequence, into: &replies, at: now)
+      }
+      return
+    }
     guard channels[index].tcp.isAcceptable(header, payloadLength: payload.count) else {
       return counters.drop(.outsideWindow)
     }

@@ -129,7 +129,7 @@ extension TunnelEngine {
     switch channels[index].state {
     case .synSent: sendSYN(on: index, into: &segments)
     case .helloSent:
-      if channels[index].attempts == 3 { doubtClock() }
+      if channels[index].attempts == 3 { doubtClock(after: index) }
       sendHello(on: index, into: &segments)
     case .closing: sendClose(on: index, into: &segments, at: now)
     case .unconfirmed, .open, .lingering: return

@@ -5,6 +5,7 @@ import Wire
 /// Counts what is wrong, or costly, in a capture.
 public struct CaptureJudge: PacketObserver {
   private let mtu: Int
+  private let isSealed: Bool
   private var directions: [FourTuple: Direction] = [:]
 
   /// TCP segments, as many as on the wire.
@@ -25,15 +26,20 @@ public struct CaptureJudge: PacketObserver {
   public private(set) var outsideWindow = 0
   /// Segments whose window cannot be judged, because the capture lacks the handshake.
   public private(set) var unjudged = 0
+  /// Segments whose payload is not a sequence of whole records that look like TLS.
+  public private(set) var withoutRecords = 0
   /// The first few wrong segments, for messages.
   public private(set) var examples: [String] = []
 
-  /// A judge of a link with an MTU in bytes.
-  public init(mtu: Int = 1500) { self.mtu = mtu }
+  /// A judge of a link with an MTU in bytes. Where all is sealed, all has to look like TLS.
+  public init(mtu: Int = 1500, isSealed: Bool = false) {
+    self.mtu = mtu
+    self.isSealed = isSealed
+  }
 
   /// Whether nothing is wrong. Pure acknowledgements are not wrong, only costly.
   public var isClean: Bool {
-    resets + fragments + tooLarge + badChecksums + outsideWindow + unjudged == 0
+    resets + fragments + tooLarge + badChecksums + outsideWindow + unjudged + withoutRecords == 0
   }
 
   /// Takes the next packet.
@@ -48,6 +54,9 @@ public struct CaptureJudge: PacketObserver {
     if segment.payloadCount > 0 { dataSegments += packet.segmentCount }
     if segment.isPureAcknowledgement { pureAcknowledgements += 1 }
     if segment.flags.contains(.rst) { note(packet, "RST", \.resets) }
+    if isSealed, TLSRecord.sequence(in: packet.payload(of: bytes)) == nil {
+      note(packet, "no TLS records", \.withoutRecords)
+    }
     judgeWindow(packet, segment)
   }
 
@@ -114,7 +123,8 @@ extension CaptureJudge: CustomStringConvertible {
     """
     \(segments) segments, \(dataSegments) with data, \(pureAcknowledgements) pure ACKs, \
     \(resets) RSTs, \(fragments) fragments, \(tooLarge) too large, \(badChecksums) bad checksums, \
-    \(outsideWindow) outside the window, \(unjudged) unjudged; \(examples)
+    \(outsideWindow) outside the window, \(unjudged) unjudged, \(withoutRecords) without \
+    records; \(examples)
     """
   }
 }

@@ -97,6 +97,13 @@ public struct CapturedPacket: Sendable {
 }
 
 extension CapturedPacket {
+  /// The payload of its TCP segment, in the bytes that it was parsed from.
+  @_lifetime(copy bytes)
+  public func payload(of bytes: RawSpan) -> RawSpan {
+    let end = Int(bytes.be16(at: 2))
+    return bytes.extracting(end - (segment?.payloadCount ?? 0)..<end)
+  }
+
   /// Reads an IPv4 packet; nil where it is none. The rest is what its virtio_net_hdr says: whether
   /// its TCP checksum is still to be made, and the payload bytes of each segment that it is to be
   /// cut into.

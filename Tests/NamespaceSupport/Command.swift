@@ -37,6 +37,7 @@ public final class ChildProcess: Sendable {
   public let pid: pid_t
   private let texts: [TextBuffer]
   private let end = Mutex<Status?>(nil)
+  private let coreFlag = Atomic(false)
 
   /// Starts a program, found through PATH.
   public init(_ command: [String]) throws {
@@ -62,6 +63,8 @@ public final class ChildProcess: Sendable {
   public var output: String { texts[0].text }
   /// What it has written to standard error so far.
   public var errors: String { texts[1].text }
+  /// Whether it was seen to end with a core dump (WCOREDUMP of wait(2)).
+  public var hasDumpedCore: Bool { coreFlag.load(ordering: .acquiring) }
   /// Whether it has not been seen to end.
   public var isRunning: Bool { poll(WNOHANG) == nil }
 
@@ -108,6 +111,7 @@ public final class ChildProcess: Sendable {
       if let end { return (end, false) }
       var raw: Int32 = 0
       guard unsafe waitpid(pid, &raw, options) == pid else { return (nil, false) }
+      coreFlag.store(raw & 0x80 != 0, ordering: .releasing)
       end = raw & 0x7F == 0 ? .exited(raw >> 8 & 0xFF) : .killed(raw & 0x7F)
       return (end, true)
     }

@@ -27,6 +27,23 @@ public struct Injector: Sendable {
     let sent = unsafe Glibc.send(file.number, frame, frame.count, 0)
     if sent < 0, errno != EMSGSIZE, errno != ENOBUFS { throw Failure(call: "send") }
   }
+
+  /// Sends IP packets in one system call; none may be larger than the MTU.
+  public func send(_ packets: [[UInt8]]) throws {
+    guard let size = packets.map(\.count).max() else { return }
+    var batch = MessageBatch(count: packets.count, capacity: etherHeader.count + size)
+    for (index, packet) in packets.enumerated() {
+      batch.fill(index, length: etherHeader.count + packet.count) { bytes in
+        for (offset, byte) in etherHeader.enumerated() {
+          bytes.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
+        }
+        for (offset, byte) in packet.enumerated() {
+          bytes.storeBytes(of: byte, toByteOffset: etherHeader.count + offset, as: UInt8.self)
+        }
+      }
+    }
+    try batch.send(packets.count, over: file)
+  }
 }
 
 /// Builds IPv4 packets with TCP inside, and spoils them.
@@ -42,6 +59,12 @@ public enum Forgery {
     packet += [0x50, segment.flags.rawValue] + bytes(segment.window) + [0, 0, 0, 0] + payload
     repairChecksums(&packet)
     return packet
+  }
+
+  /// Makes the length and the checksums of a whole packet right.
+  public static func complete(_ packet: inout [UInt8]) {
+    store(UInt16(packet.count), at: 2, of: &packet)
+    repairChecksums(&packet)
   }
 
   /// Makes the checksums right, as far as the packet has any.
@@ -76,8 +99,7 @@ public enum Forgery {
       packet[32] = 0x50
     }
     if packet.count >= 20, Bool.random(using: &random) {
-      store(UInt16(packet.count), at: 2, of: &packet)
-      repairChecksums(&packet)
+      complete(&packet)
     }
     return packet
   }

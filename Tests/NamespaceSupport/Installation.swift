@@ -41,6 +41,28 @@ public enum Installation {
     return path
   }
 
+  /// A file with a new key, of the ordinary user and for nobody else to read.
+  public static let keyFile: Result<String, any Error> = Result { () throws -> String in
+    try writeKeys([newKey()], to: "key")
+  }
+
+  /// A new key, as a user makes it.
+  public static func newKey() throws -> String {
+    let text = try run(binary(), "keygen")
+    return String(text.prefix { $0 != "\n" })
+  }
+
+  /// Writes a key file of the ordinary user, for nobody else to read, over one that is there; gives
+  /// its path. The lines are keys, or names and keys.
+  @discardableResult
+  public static func writeKeys(_ lines: [String], to name: String) throws -> String {
+    let path = try directory.get() + "/\(name)"
+    let owner = "\(user)"
+    try run("install", "-m", "600", "-o", owner, "-g", owner, "/dev/null", path)
+    try writeFile(path, lines.joined(separator: "\n") + "\n")
+    return path
+  }
+
   /// A fresh directory that all may enter.
   public static let directory: Result<String, any Error> = Result { () throws -> String in
     let base = try executableBase()

@@ -32,6 +32,8 @@ public struct Load: Sendable {
 
 /// What became of a load.
 public struct Receipt: Sendable {
+  /// Datagrams that were sent; known once the last one is.
+  public var sent = 0
   /// Datagrams that arrived whole for the first time.
   public var received = 0
   /// Those that arrived again.
@@ -49,9 +51,10 @@ public struct Receipt: Sendable {
 }
 
 extension UDPSocket {
-  /// Sends a load to the connected peer; returns when the last datagram is sent. After a pause of
-  /// this process it catches up in small steps, so that it never makes a burst of its own.
-  public func send(_ load: Load, until stop: Signal? = nil) throws {
+  /// Sends a load to the connected peer; returns when the last datagram is sent, how many were. After
+  /// a pause of this process it catches up in small steps, so that it never makes a burst of its own.
+  @discardableResult
+  public func send(_ load: Load, until stop: Signal? = nil) throws -> Int {
     let pattern = Pattern(seed: load.seed)
     var batch = MessageBatch(count: 64, capacity: load.size)
     let start = now()
@@ -75,6 +78,23 @@ extension UDPSocket {
       }
       if load.rate != nil { sleepThread(.milliseconds(1)) }
     }
+    return sent
+  }
+}
+
+/// Calls `body` with runs of up to 128 of `0..<count`, `rate` numbers a second.
+public func paced(_ count: Int, rate: Int, _ body: (Range<Int>) throws -> Void) throws {
+  let start = now()
+  var done = 0
+  while done < count {
+    let due = min(count, Int((now() - start).wholeNanoseconds / 1000) * rate / 1_000_000 + 1)
+    guard due > done else {
+      try pause(.milliseconds(1))
+      continue
+    }
+    let end = min(due, done + 128)
+    try body(done..<end)
+    done = end
   }
 }
 
@@ -95,7 +115,12 @@ public final class Stream: Sendable {
     receiver = Background {
       failure { try receive(load, on: destination.file, into: receipt, until: isOver) }
     }
-    sender = Background { failure { try source.send(load, until: isEnough) } }
+    sender = Background {
+      failure {
+        let sent = try source.send(load, until: isEnough)
+        receipt.update { $0.sent = sent }
+      }
+    }
   }
 
   /// What has arrived until now.
@@ -108,7 +133,7 @@ public final class Stream: Sendable {
   public func finish(quiet: Duration = .seconds(1)) throws -> Receipt {
     if let failure = sender.join() { throw failure }
     let end = now()
-    while current.received < load.count, now() - max(current.latest ?? end, end) < quiet {
+    while current.received < current.sent, now() - max(current.latest ?? end, end) < quiet {
       sleepThread(.milliseconds(10))
     }
     isOver.raise()

@@ -34,12 +34,26 @@ public final class OpenFile: Sendable {
 
 /// Reads a whole file, of /proc too, as text.
 public func textOfFile(_ path: String) throws -> String {
+  String(decoding: try bytesOfFile(path), as: UTF8.self)
+}
+
+/// Reads a whole file, of /proc too.
+public func bytesOfFile(_ path: String) throws -> [UInt8] {
   let file = OpenFile(try check(unsafe open(path, O_RDONLY | O_CLOEXEC), "open \(path)"))
   var bytes: [UInt8] = []
   var chunk = [UInt8](repeating: 0, count: 65536)
   while true {
     let count = try check(unsafe read(file.number, &chunk, chunk.count), "read \(path)")
-    guard count > 0 else { return String(decoding: bytes, as: UTF8.self) }
+    guard count > 0 else { return bytes }
     bytes += chunk[..<count]
   }
+}
+
+/// Writes a whole file, in the place of one that is there.
+public func writeFile(_ path: String, _ text: String) throws {
+  let flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC
+  let file = OpenFile(try check(unsafe open(path, flags, 0o644), "open \(path)"))
+  let bytes = Array(text.utf8)
+  let count = try check(unsafe write(file.number, bytes, bytes.count), "write \(path)")
+  guard count == bytes.count else { throw Failure("write \(path): \(count) of \(bytes.count)") }
 }

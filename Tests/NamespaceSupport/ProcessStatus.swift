@@ -22,6 +22,19 @@ extension ChildProcess {
     }
   }
 
+  /// How often rsock dropped something, by reason, as it said in its last line. To be called when it
+  /// has ended.
+  public func drops() throws -> [String: Int] {
+    guard let line = errors.split(separator: "\n").last(where: { $0.contains("stopped: ") }),
+      let list = line.firstRange(of: "dropped: ")
+    else { throw Failure("\(command) did not tell its counters: \(errors)") }
+    let words = line[list.upperBound...].split(separator: ", ").map { $0.split(separator: " ") }
+    return Dictionary(
+      uniqueKeysWithValues: words.compactMap { words in
+        Int(words.last ?? "").map { (words.dropLast().joined(separator: " "), $0) }
+      })
+  }
+
   /// Its real user.
   public func userID() throws -> Int {
     guard let first = try status()["Uid"]?.split(separator: "\t").first, let user = Int(first)

@@ -3,6 +3,8 @@
 //
 //   two hosts:     client 10.77.1.1 ───────────────────────────── 10.77.1.2 server
 //   routed hosts:  client 10.77.1.1 ── 10.77.1.2 router 10.77.2.1 ── 10.77.2.2 server
+//   intruder:      client 10.77.1.1 ── 10.77.1.2 server 10.77.3.2 ── 10.77.3.1 intruder, with
+//                  10.128.0.0/9 behind it, where nobody answers
 
 public import Wire
 
@@ -82,7 +84,7 @@ public struct Router: Sendable {
 }
 
 /// Whether the network interfaces segment, merge and checksum for the kernel (ethtool -K).
-public enum Offloads: Sendable {
+public enum Offloads: CaseIterable, Sendable {
   /// As veth has them by default.
   case on
   /// All off: every packet is on the wire as it is.
@@ -130,6 +132,32 @@ public func withRoutedHosts<Result: Sendable>(
       inner.host(client, side: 1),
       Router(host: inner.host(router, side: 2)),
       outer.host(server, side: 2))
+  }
+}
+
+/// Runs `body` with a client and a server on one wire and an intruder on another one of the server's,
+/// and takes them away. The server believes that half of 10.0.0.0/8 is behind the intruder.
+public func withIntruder<Result: Sendable>(
+  offloads: Offloads = .on,
+  _ body: @escaping @Sendable (_ client: Host, _ server: Host, _ intruder: Host) throws -> Result
+) async throws -> Result {
+  try await withTwoHosts(offloads: offloads) { client, server in
+    let intruder = try Namespace(role: "intruder")
+    defer { intruder.remove() }
+    let wire = Cable(number: 3)
+    try wire.connect(intruder, Host.interface, to: server.namespace, "eth1", offloads)
+    try intruder.run("ip", "route", "add", "\(server.address)", "via", "\(wire.address(2))")
+    try server.run("ip", "route", "add", "10.128.0.0/9", "via", "\(wire.address(1))")
+    return try body(client, server, wire.host(intruder, side: 1))
+  }
+}
+
+extension Endpoint {
+  /// An endpoint behind the intruder that no kernel answers for.
+  public static func behindIntruder(using random: inout SeededRandom) -> Endpoint {
+    let host = UInt32.random(in: 0..<1 << 23, using: &random)
+    return Endpoint(
+      IPv4Address(rawValue: 0x0A80_0000 | host), .random(in: 1024...65_535, using: &random))
   }
 }
 

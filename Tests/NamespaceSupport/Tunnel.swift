@@ -4,6 +4,17 @@
 
 public import Wire
 
+/// What guards the datagrams of a tunnel on their way.
+public enum Protection: CaseIterable, Sendable {
+  /// Nothing: neither end has a key.
+  case plain
+  /// A key that both ends have.
+  case sealed
+
+  /// What a frame has beside its datagram, in bytes.
+  public var overhead: Int { self == .plain ? 8 : 28 }
+}
+
 /// A tunnel from a client host to a server host that carries datagrams.
 public struct Tunnel: Sendable {
   /// Where the client listens for apps.
@@ -13,6 +24,8 @@ public struct Tunnel: Sendable {
 
   /// How to start the two programs.
   public struct Options: Sendable {
+    /// Whether both have a key.
+    public var protection: Protection
     /// The server's ports.
     public var ports = "10001-10010"
     /// More arguments for both.
@@ -25,7 +38,12 @@ public struct Tunnel: Sendable {
     public var grant = Grant.all
 
     /// The defaults.
-    public init() {}
+    public init(_ protection: Protection = .plain) { self.protection = protection }
+
+    /// The key, for a tunnel that has one.
+    fileprivate func keyArguments() throws -> [String] {
+      protection == .plain ? [] : ["--key-file=\(try Installation.keyFile.get())"]
+    }
   }
 
   /// The host of the client.
@@ -69,16 +87,17 @@ public struct Tunnel: Sendable {
   }
 
   /// The server's command line behind the program's name.
-  public static func serverArguments(_ options: Options = Options()) -> [String] {
-    ["server", "-t", "\(exit)", "--ports=\(options.ports)"] + options.common + options.server
+  public static func serverArguments(_ options: Options = Options()) throws -> [String] {
+    ["server", "-t", "\(exit)", "--ports=\(options.ports)"] + (try options.keyArguments())
+      + options.common + options.server
   }
 
   /// The client's command line behind the program's name.
   public static func clientArguments(
     to serverHost: Host, _ options: Options = Options(), entrance: Endpoint = entrance
-  ) -> [String] {
+  ) throws -> [String] {
     ["client", "-t", "\(serverHost.address)", "-l", "\(entrance)", "--ports=\(options.ports)"]
-      + options.common + options.client
+      + (try options.keyArguments()) + options.common + options.client
   }
 
   /// Ends both as a user would, and checks that they end well.

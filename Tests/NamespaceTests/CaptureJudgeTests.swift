@@ -56,6 +56,25 @@ import Wire
     #expect(judge([(up(1001, count: 10), 10)]).unjudged == 1)
   }
 
+  @Test func marksWhatIsNoTLSWhereAllIsSealed() {
+    let records: [UInt8] = [0x16, 3, 1, 0, 2, 1, 2, 0x17, 3, 3, 0, 1, 9]
+    #expect(withoutRecords(records) == 0)
+    #expect(withoutRecords([]) == 0)
+    #expect(withoutRecords(records.dropLast()) == 1, "the last one is cut")
+    #expect(withoutRecords(records + [0x17]) == 1, "a header is cut")
+    #expect(withoutRecords([0x15] + records.dropFirst()) == 1, "an alert")
+    #expect(withoutRecords([0x17] + records.dropFirst()) == 1, "the version of another kind")
+    #expect(withoutRecords([1, 2, 3], isSealed: false) == 0)
+  }
+
+  private func withoutRecords(_ payload: some Sequence<UInt8>, isSealed: Bool = true) -> Int {
+    let payload = Array(payload)
+    let bytes = Forgery.packet(up(1001, count: payload.count), payload: payload)
+    var judge = CaptureJudge(isSealed: isSealed)
+    if let packet = parse(bytes) { unsafe judge.observe(packet, bytes: bytes.span.bytes) }
+    return judge.withoutRecords
+  }
+
   private func up(_ sequence: UInt32, count: Int) -> CapturedSegment {
     CapturedSegment(
       from: client, to: server, sequence: sequence, acknowledgement: 9001, flags: .ack,

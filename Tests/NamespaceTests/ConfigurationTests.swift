@@ -8,7 +8,7 @@ extension NamespaceTests {
   @Suite(.timeLimit(.minutes(1))) struct ConfigurationTests {
     @Test func theOriginalsFilesWork() async throws {
       try await withTwoHosts { client, server in
-        let serverFile = try writeFile(
+        let serverFile = try write(
           """
           {
             "daemon": 0, "verbose": 0,
@@ -19,7 +19,7 @@ extension NamespaceTests {
             }
           }
           """, name: "server.json")
-        let clientFile = try writeFile(
+        let clientFile = try write(
           """
           {
             "daemon": 0, "verbose": 0,
@@ -47,8 +47,8 @@ extension NamespaceTests {
   }
 }
 
-private func writeFile(_ text: String, name: String) throws -> String {
+private func write(_ text: String, name: String) throws -> String {
   let path = try Installation.directory.get() + "/\(name)"
-  try run("sh", "-c", "printf %s \"$1\" > \"$2\"", "sh", text, path)
+  try writeFile(path, text)
   return path
 }

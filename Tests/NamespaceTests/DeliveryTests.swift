@@ -1,4 +1,6 @@
-// Datagrams come through: all of them, whole, each to the app that it is for.
+// Datagrams come through: all of them, whole, each to the app that it is for. Without a key and with
+// one, since the path of a sealed frame is another one from end to end; what mostly waits does both
+// at once.
 
 import NamespaceSupport
 import Testing
@@ -8,38 +10,39 @@ extension NamespaceTests {
   @Suite(.timeLimit(.minutes(2))) struct DeliveryTests {
     @Test(arguments: [1, 16])
     func randomDatagramsArrive(endpoints: Int) async throws {
-      try await withTwoHosts { client, server in
-        let tunnel = try Tunnel(from: client, to: server)
+      try await withoutAndWithKey { protection, client, server in
+        let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection))
         let apps = try (0..<endpoints).map { _ in
           try UDPSocket(in: client.namespace, remote: Tunnel.entrance)
         }
-        try converse(apps, tunnel.target, datagrams: 500, seed: UInt64(endpoints))
+        try converse(apps, tunnel.target, datagrams: 500, seed: UInt64(endpoints), protection)
         try tunnel.stop()
       }
     }
 
     @Test func threeClientsOnOneHostKeepApart() async throws {
-      try await withTwoHosts { client, server in
-        let tunnel = try Tunnel(from: client, to: server)
+      try await withoutAndWithKey { protection, client, server in
+        let options = Tunnel.Options(protection)
+        let tunnel = try Tunnel(from: client, to: server, options)
         let entrances = [30001, 30002].map { Endpoint(Tunnel.entrance.address, $0) }
         let others = try entrances.map {
-          try client.startRsock(Tunnel.clientArguments(to: server, entrance: $0))
+          try client.startRsock(Tunnel.clientArguments(to: server, options, entrance: $0))
         }
         let apps = try ([Tunnel.entrance] + entrances).map {
           try UDPSocket(in: client.namespace, remote: $0)
         }
         for app in apps { _ = try Tunnel.join(app, tunnel.target) }
-        try converse(apps, tunnel.target, datagrams: 500, seed: 3)
+        try converse(apps, tunnel.target, datagrams: 500, seed: 3, protection)
         for other in others { #expect(try other.terminate() == .exited(0), "\(other.errors)") }
         try tunnel.stop()
       }
     }
 
-    @Test(arguments: [Offloads.on, .off])
-    func twentyThousandASecondEachWay(offloads: Offloads) async throws {
+    @Test(arguments: [Offloads.on, .off], Protection.allCases)
+    func twentyThousandASecondEachWay(offloads: Offloads, protection: Protection) async throws {
       try await withTwoHosts(offloads: offloads) { client, server in
-        let capture = try Capture(in: server.namespace, Judges())
-        let tunnel = try Tunnel(from: client, to: server)
+        let capture = try Capture(in: server.namespace, Judges(protection))
+        let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection))
         let load = Load(size: 1400, rate: 20_000, duration: .seconds(10))
         let (up, down) = try tunnel.exchange(up: load, down: load)
         #expect(up.isComplete(load), "client to server: \(up)")
@@ -52,10 +55,11 @@ extension NamespaceTests {
       }
     }
 
-    @Test func theRawSocketCarriesEverything() async throws {
+    @Test(arguments: Protection.allCases)
+    func theRawSocketCarriesEverything(protection: Protection) async throws {
       try await withTwoHosts(offloads: .off) { client, server in
-        let capture = try Capture(in: server.namespace, Judges())
-        var options = Tunnel.Options()
+        let capture = try Capture(in: server.namespace, Judges(protection))
+        var options = Tunnel.Options(protection)
         options.common = ["--tx=raw"]
         let tunnel = try Tunnel(from: client, to: server, options)
         let load = Load(size: 1400, rate: 5000, duration: .seconds(2))
@@ -68,17 +72,36 @@ extension NamespaceTests {
       }
     }
 
+    @Test(arguments: Protection.allCases)
+    func theLargestDatagramFillsAPacketAndALargerOneIsTold(protection: Protection) async throws {
+      try await withTwoHosts(offloads: .off) { client, server in
+        let capture = try Capture(in: server.namespace, Judges(protection))
+        let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection))
+        let limit = 1460 - protection.overhead
+        let largest = Load(size: limit, rate: 500, count: 100)
+        let (up, down) = try tunnel.exchange(up: largest, down: largest)
+        #expect(up.isComplete(largest) && down.isComplete(largest), "\(up) \(down)")
+        try tunnel.app.send([UInt8](repeating: 1, count: limit + 1))
+        try tunnel.client.waitForText(
+          "datagrams of \(limit + 1) bytes are dropped: the largest that fits is \(limit) bytes")
+        let judges = try capture.finish()
+        #expect(judges.capture.isClean, "\(judges.capture)")
+        try tunnel.stop()
+      }
+    }
+
     @Test func datagramsBeforeTheServerAreHeldInOrder() async throws {
-      try await withTwoHosts { client, server in
-        let process = try client.startRsock(Tunnel.clientArguments(to: server))
+      try await withoutAndWithKey { protection, client, server in
+        let options = Tunnel.Options(protection)
+        let process = try client.startRsock(Tunnel.clientArguments(to: server, options))
         let app = try UDPSocket(in: client.namespace, remote: Tunnel.entrance)
         try pause(.seconds(1))
         let target = try UDPSocket(in: server.namespace, local: Tunnel.exit)
         for number in 0..<20 { try app.send([UInt8(number)]) }
-        let serving = try server.startRsock(Tunnel.serverArguments())
+        let serving = try server.startRsock(Tunnel.serverArguments(options))
         for number in 0..<20 {
           let datagram = try target.receive(within: .seconds(3))
-          #expect(datagram?.bytes == [UInt8(number)])
+          #expect(datagram?.bytes == [UInt8(number)], "\(protection)")
         }
         #expect(try process.terminate() == .exited(0))
         #expect(try serving.terminate() == .exited(0))
@@ -90,12 +113,12 @@ extension NamespaceTests {
 /// Sends datagrams of random size and contents in random directions between the apps and the
 /// target, with 0-9 ms between them, and expects each to arrive unchanged where it belongs.
 private func converse(
-  _ apps: [UDPSocket], _ target: UDPSocket, datagrams: Int, seed: UInt64
+  _ apps: [UDPSocket], _ target: UDPSocket, datagrams: Int, seed: UInt64, _ protection: Protection
 ) throws {
   var random = SeededRandom(seed: seed)
   // The server's end can only answer, so each app speaks first.
   let flows = try apps.map { try Tunnel.join($0, target) }
-  #expect(Set(flows).count == apps.count, "every app is a flow of its own")
+  #expect(Set(flows).count == apps.count, "\(protection): every app is a flow of its own")
   var sentUp = [Tally](repeating: Tally(), count: apps.count)
   var sentDown = sentUp
   for _ in 0..<datagrams {
@@ -118,8 +141,9 @@ private func converse(
   for (index, app) in apps.enumerated() {
     var received = Tally()
     while let datagram = try app.receive(within: .milliseconds(20)) { received.add(datagram.bytes) }
-    #expect(received == sentDown[index], "to app \(index)")
-    #expect(receivedUp[flows[index], default: Tally()] == sentUp[index], "from app \(index)")
+    let arrived = receivedUp[flows[index], default: Tally()]
+    #expect(received == sentDown[index], "\(protection): to app \(index)")
+    #expect(arrived == sentUp[index], "\(protection): from app \(index)")
   }
 }
 

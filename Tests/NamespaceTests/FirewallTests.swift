@@ -1,4 +1,5 @@
-// The program's nftables table and sockets: others cannot remove them, and nothing stays behind.
+// The program's nftables table and sockets: others cannot remove them, and nothing stays behind. The
+// table knows nothing of keys, but a flushed one would show in sealed traffic as in plain.
 
 import Glibc
 import NamespaceSupport
@@ -8,8 +9,8 @@ import Wire
 extension NamespaceTests {
   @Suite(.timeLimit(.minutes(1))) struct FirewallTests {
     @Test func flushingTheRulesetChangesNothing() async throws {
-      try await withTwoHosts { client, server in
-        let tunnel = try Tunnel(from: client, to: server)
+      try await withoutAndWithKey { protection, client, server in
+        let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection))
         #expect(try server.run("nft", "list", "ruleset").contains("rsock-\(tunnel.server.pid)"))
         let load = Load(size: 1000, rate: 2000, duration: .seconds(3))
         let flusher = Background {
@@ -24,7 +25,7 @@ extension NamespaceTests {
         }
         let (up, down) = try tunnel.exchange(up: load, down: load)
         #expect(flusher.join() == "")
-        #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
+        #expect(up.isComplete(load) && down.isComplete(load), "\(protection): \(up) \(down)")
         #expect(try server.run("nft", "list", "ruleset").contains("rsock-\(tunnel.server.pid)"))
         try tunnel.stop()
       }
@@ -32,15 +33,16 @@ extension NamespaceTests {
 
     @Test(arguments: [SIGTERM, SIGINT, SIGUSR1, SIGKILL])
     func nothingIsLeftBehind(signal: Int32) async throws {
-      try await withTwoHosts { client, server in
-        try end(Tunnel(from: client, to: server), by: signal)
+      try await withoutAndWithKey { protection, client, server in
+        let options = Tunnel.Options(protection)
+        try end(Tunnel(from: client, to: server, options), by: signal)
         for host in [client, server] {
           #expect(try host.run("nft", "list", "ruleset") == "")
           #expect(try host.run("ss", "-Hlnt") == "")
         }
         let start = now()
-        let second = try Tunnel(from: client, to: server)
-        #expect(now() - start < .seconds(2), "a new start works at once")
+        let second = try Tunnel(from: client, to: server, options)
+        #expect(now() - start < .seconds(2), "\(protection): a new start works at once")
         try second.stop()
       }
     }

@@ -1,4 +1,5 @@
-// RSTs and FINs that a stranger sends with exact sequence numbers.
+// RSTs and FINs that a stranger sends with exact sequence numbers, to a tunnel without a key and to
+// one with a key, which believes those of its server alone.
 
 import NamespaceSupport
 import Testing
@@ -6,15 +7,20 @@ import Wire
 
 extension NamespaceTests {
   @Suite(.timeLimit(.minutes(2))) struct ForgeryTests {
-    @Test func forgedClosesLoseNothing() async throws {
+    @Test(arguments: Protection.allCases)
+    func forgedClosesLoseNothing(protection: Protection) async throws {
       let kinds: [CapturedSegment.Flags] = [.rst, [.rst, .ack], [.fin, .ack]]
       try await together(
         kinds.flatMap { flags -> [@Sendable () async throws -> Void] in
           [
-            { try await withTwoHosts { try forge(flags, "one wire", from: $0, to: $1) } },
+            {
+              try await withTwoHosts {
+                try forge(flags, "one wire", protection, from: $0, to: $1)
+              }
+            },
             {
               try await withRoutedHosts { client, _, server in
-                try forge(flags, "strict NAT", from: client, to: server)
+                try forge(flags, "strict NAT", protection, from: client, to: server)
               }
             },
           ]
@@ -26,12 +32,13 @@ extension NamespaceTests {
 /// Forges the end of every channel, in both directions, in the middle of a steady load and before
 /// a silence that is longer than the 10 s for which a router remembers a closed connection.
 private func forge(
-  _ flags: CapturedSegment.Flags, _ place: String, from client: Host, to server: Host
+  _ flags: CapturedSegment.Flags, _ place: String, _ protection: Protection, from client: Host,
+  to server: Host
 ) throws {
   let context = "flags \(flags.rawValue), \(place)"
   let atClient = try Capture(in: client.namespace, LatestSegments())
   let atServer = try Capture(in: server.namespace, LatestSegments())
-  let tunnel = try Tunnel(from: client, to: server)
+  let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection))
   try tunnel.target.connect(to: tunnel.flow)
   let load = Load(size: 500, rate: 500, duration: .seconds(3))
   let up = try Stream(load, from: tunnel.app, to: tunnel.target)

@@ -1,4 +1,4 @@
-// Debian's kcptun over the tunnel: the use that the program is made for.
+// Debian's kcptun over the tunnel, without a key and with one: the use that the program is made for.
 
 import NamespaceSupport
 import Testing
@@ -6,11 +6,13 @@ import Wire
 
 extension NamespaceTests {
   @Suite(.timeLimit(.minutes(3))) struct KcptunTests {
-    @Test func aHundredMegabytesEachWay() async throws {
+    @Test(arguments: Protection.allCases)
+    func aHundredMegabytesEachWay(protection: Protection) async throws {
       try await withTwoHosts { client, server in
+        let options = Tunnel.Options(protection)
         let programs = [
-          try server.startRsock(Tunnel.serverArguments()),
-          try client.startRsock(Tunnel.clientArguments(to: server)),
+          try server.startRsock(Tunnel.serverArguments(options)),
+          try client.startRsock(Tunnel.clientArguments(to: server, options)),
         ]
         let far = try server.start(
           "kcptun-server", "-t", "127.0.0.1:8000", "-l", "127.0.0.1:9999", "--mode", "fast2",

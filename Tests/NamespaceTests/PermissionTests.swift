@@ -10,7 +10,7 @@ extension NamespaceTests {
     func withoutCapabilitiesItSaysHowToGrantThem(role: String) async throws {
       try await withTwoHosts { client, server in
         let arguments =
-          role == "server" ? Tunnel.serverArguments() : Tunnel.clientArguments(to: server)
+          role == "server" ? try Tunnel.serverArguments() : try Tunnel.clientArguments(to: server)
         let (status, _, errors) = try client.runRsock(arguments, grant: .none)
         #expect(status == .exited(77), "\(errors)")
         #expect(errors.isOneSentence && errors.contains("setcap"), "\(errors)")

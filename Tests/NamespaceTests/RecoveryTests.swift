@@ -1,4 +1,5 @@
-// The client comes back by itself.
+// The client comes back by itself, without a key and with one: a server that was restarted knows its
+// clients by their keys alone. All of this mostly waits, so both are done at once.
 
 import Glibc
 import NamespaceSupport
@@ -8,18 +9,22 @@ import Wire
 extension NamespaceTests {
   @Suite(.timeLimit(.minutes(1))) struct RecoveryTests {
     @Test func returnsWithinTwoSecondsOfTheServersRestart() async throws {
-      try await together([
-        { try await restartServer(after: .seconds(1)) },
-        { try await restartServer(after: .seconds(10)) },
-      ])
+      try await together(
+        Protection.allCases.flatMap { protection -> [@Sendable () async throws -> Void] in
+          [
+            { try await restartServer(after: .seconds(1), protection) },
+            { try await restartServer(after: .seconds(10), protection) },
+          ]
+        })
     }
 
     @Test func startsBeforeThereIsANetwork() async throws {
-      try await withTwoHosts { client, server in
+      try await withoutAndWithKey { protection, client, server in
+        let options = Tunnel.Options(protection)
         try client.setLink(up: false)
         let target = try UDPSocket(in: server.namespace, local: Tunnel.exit)
-        let serving = try server.startRsock(Tunnel.serverArguments())
-        let program = try client.startRsock(Tunnel.clientArguments(to: server))
+        let serving = try server.startRsock(Tunnel.serverArguments(options))
+        let program = try client.startRsock(Tunnel.clientArguments(to: server, options))
         try pause(.seconds(1))
         #expect(program.isRunning, "\(program.errors)")
         let app = try UDPSocket(in: client.namespace, remote: Tunnel.entrance)
@@ -47,17 +52,20 @@ extension NamespaceTests {
     }
 
     @Test func returnsWithinASecondOfTheLink() async throws {
-      try await together([
-        { try await breakLink(atClient: true) },
-        { try await breakLink(atClient: false) },
-      ])
+      try await together(
+        Protection.allCases.flatMap { protection -> [@Sendable () async throws -> Void] in
+          [
+            { try await breakLink(atClient: true, protection) },
+            { try await breakLink(atClient: false, protection) },
+          ]
+        })
     }
 
     /// The client wakes to a datagram and to a link that does not take one of its size any more, in
     /// this order: what it knows of the link is old when it sends.
     @Test func rawPacketsTakeOverWhereTheLinkRefuses() async throws {
-      try await withTwoHosts { client, server in
-        let tunnel = try Tunnel(from: client, to: server)
+      try await withoutAndWithKey { protection, client, server in
+        let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection))
         try pause(.milliseconds(500))
         tunnel.client.signal(SIGSTOP)
         try tunnel.app.send([UInt8](repeating: 1, count: 1400))
@@ -66,33 +74,34 @@ extension NamespaceTests {
         try tunnel.client.waitForText("send by AF_PACKET: Message too long")
         let load = Load(size: 1000, rate: 1000, count: 1000)
         let (up, down) = try tunnel.exchange(up: load, down: load)
-        #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
+        #expect(up.isComplete(load) && down.isComplete(load), "\(protection): \(up) \(down)")
         try tunnel.stop()
       }
     }
   }
 }
 
-private func restartServer(after downTime: Duration) async throws {
+private func restartServer(after downTime: Duration, _ protection: Protection) async throws {
   try await withTwoHosts { client, server in
-    let tunnel = try Tunnel(from: client, to: server)
+    let options = Tunnel.Options(protection)
+    let tunnel = try Tunnel(from: client, to: server, options)
     let chatter = Chatter(tunnel)
     try pause(.milliseconds(500))
     tunnel.server.killNow()
     try pause(downTime)
     let restart = now()
-    let successor = try server.startRsock(Tunnel.serverArguments())
+    let successor = try server.startRsock(Tunnel.serverArguments(options))
     let delay = try chatter.timeToReturn(after: restart)
-    #expect(delay < .seconds(2), "down for \(downTime), back after \(delay)")
+    #expect(delay < .seconds(2), "\(protection): down for \(downTime), back after \(delay)")
     try chatter.stop()
     #expect(try tunnel.client.terminate() == .exited(0), "\(tunnel.client.errors)")
     #expect(try successor.terminate() == .exited(0), "\(successor.errors)")
   }
 }
 
-private func breakLink(atClient: Bool) async throws {
+private func breakLink(atClient: Bool, _ protection: Protection) async throws {
   try await withTwoHosts { client, server in
-    let tunnel = try Tunnel(from: client, to: server)
+    let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection))
     let chatter = Chatter(tunnel)
     try pause(.milliseconds(500))
     let host = atClient ? client : server
@@ -100,7 +109,8 @@ private func breakLink(atClient: Bool) async throws {
     try pause(.seconds(10))
     try host.setLink(up: true)
     let delay = try chatter.timeToReturn(after: now())
-    #expect(delay < .seconds(1), "cut at \(atClient ? "client" : "server"), back after \(delay)")
+    let place = atClient ? "client" : "server"
+    #expect(delay < .seconds(1), "\(protection): cut at the \(place), back after \(delay)")
     try chatter.stop()
     try tunnel.stop()
   }

@@ -1,5 +1,6 @@
 // A masquerading router with strict connection tracking, and older kernels' idea of a window, find
-// nothing wrong with any segment.
+// nothing wrong with any segment. Without a key and with one: sealed data has four times as much in
+// flight, all that the window allows.
 
 import NamespaceSupport
 import Testing
@@ -7,22 +8,28 @@ import Wire
 
 extension NamespaceTests {
   @Suite(.timeLimit(.minutes(2))) struct StrictNATTests {
-    @Test(arguments: [Offloads.on, .off])
-    func bothWays(offloads: Offloads) async throws {
+    @Test(arguments: [Offloads.on, .off], Protection.allCases)
+    func bothWays(offloads: Offloads, protection: Protection) async throws {
       let load = Load(size: 1400, rate: 20_000, duration: .seconds(10))
-      try await judge(up: load, down: load, offloads: offloads, paced: true)
+      try await judge(
+        up: load, down: load, Tunnel.Options(protection), offloads: offloads, paced: true)
     }
 
-    @Test func twoHundredMegabytesUpOnly() async throws {
-      try await judge(up: Load(size: 1400, rate: 25_000, count: 150_000), down: nil)
+    @Test(arguments: Protection.allCases)
+    func twoHundredMegabytesUpOnly(protection: Protection) async throws {
+      let load = Load(size: 1400, rate: 25_000, count: 150_000)
+      try await judge(up: load, down: nil, Tunnel.Options(protection))
     }
 
-    @Test func twoHundredMegabytesDownOnly() async throws {
-      try await judge(up: nil, down: Load(size: 1400, rate: 25_000, count: 150_000))
+    @Test(arguments: Protection.allCases)
+    func twoHundredMegabytesDownOnly(protection: Protection) async throws {
+      let load = Load(size: 1400, rate: 25_000, count: 150_000)
+      try await judge(up: nil, down: load, Tunnel.Options(protection))
     }
 
-    @Test func acrossTheWrapOfTheSequenceNumber() async throws {
-      var options = Tunnel.Options()
+    @Test(arguments: Protection.allCases)
+    func acrossTheWrapOfTheSequenceNumber(protection: Protection) async throws {
+      var options = Tunnel.Options(protection)
       options.ports = "10001"
       options.client = ["--test-isn=4294900000"]
       let load = Load(size: 1400, rate: 10_000, count: 20_000)
@@ -36,12 +43,11 @@ extension NamespaceTests {
 /// sequence numbers wrapped.
 @discardableResult
 private func judge(
-  up: Load?, down: Load?, _ options: Tunnel.Options = Tunnel.Options(), offloads: Offloads = .on,
-  paced: Bool = false
+  up: Load?, down: Load?, _ options: Tunnel.Options, offloads: Offloads = .on, paced: Bool = false
 ) async throws -> Int {
   try await withRoutedHosts(offloads: offloads, outerOffloads: .off) { client, router, server in
-    let inside = try Capture(of: Router.inside, in: router.namespace, Judges())
-    let outside = try Capture(of: Router.outside, in: router.namespace, Judges())
+    let inside = try Capture(of: Router.inside, in: router.namespace, Judges(options.protection))
+    let outside = try Capture(of: Router.outside, in: router.namespace, Judges(options.protection))
     let tunnel = try Tunnel(from: client, to: server, options)
     let receipts = try tunnel.exchange(up: up, down: down)
     if let up { #expect(receipts.up.isComplete(up), "client to server: \(receipts.up)") }

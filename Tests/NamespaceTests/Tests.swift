@@ -17,10 +17,28 @@ func together(_ bodies: [@Sendable () async throws -> Void]) async throws {
   }
 }
 
+/// Runs `body` between two hosts without a key and between two others with one, at once: for what
+/// mostly waits.
+func withoutAndWithKey(
+  _ body: @escaping @Sendable (Protection, _ client: Host, _ server: Host) throws -> Void
+) async throws {
+  try await together(
+    Protection.allCases.map { protection in
+      { try await withTwoHosts { try body(protection, $0, $1) } }
+    })
+}
+
 extension Receipt {
   /// Whether all of `load` arrived, once and whole.
   func isComplete(_ load: Load) -> Bool {
     received == load.count && duplicated == 0 && damaged == 0
+  }
+}
+
+extension CapturedPacket {
+  /// The packet in these bytes, whose checksums nobody has to make any more.
+  static func parsing(_ bytes: [UInt8]) -> CapturedPacket? {
+    unsafe CapturedPacket(parsing: bytes.span.bytes)
   }
 }
 

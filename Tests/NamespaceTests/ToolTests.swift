@@ -115,8 +115,12 @@ extension NamespaceTests {
 
 /// Both judges on one capture.
 struct Judges: PacketObserver {
-  var capture = CaptureJudge()
+  var capture: CaptureJudge
   var window = WindowJudge()
+
+  init(_ protection: Protection = .plain) {
+    capture = CaptureJudge(isSealed: protection == .sealed)
+  }
 
   mutating func observe(_ packet: CapturedPacket, bytes: RawSpan) {
     capture.observe(packet, bytes: bytes)

@@ -243,6 +243,35 @@ import Wire
     expectHonest(world, exchange)
   }
 
+  /// The same right before the server's Hello, or the client's first frame, of ten channels.
+  @Test(arguments: [TCPFlags.rst, [.fin, .ack]], [World.Direction.toServer, .toClient])
+  func forgedResetWhileOpening(_ flags: TCPFlags, _ direction: World.Direction) {
+    let world = World()
+    var hit: Set<Endpoint> = []
+    world.middlebox = { packet, way in
+      let server = way == .toClient ? packet.source : packet.destination
+      let isHello = packet.firstByte == 0x16
+      if way == direction, packet.payloadLength > 0, isHello == (way == .toClient),
+        hit.insert(server).inserted
+      {
+        world.inject(
+          .bare(
+            from: packet.source, to: packet.destination, sequence: packet.sequence,
+            acknowledgment: flags == .rst ? 0 : packet.acknowledgment, flags: flags), way)
+      }
+      return packet
+    }
+    world.connect()
+    world.run(for: .seconds(15))
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(5), bothWays: true)
+    world.run(for: .seconds(1))
+    #expect(exchange.lost == 0)
+    #expect(hit.count == 10)
+    #expect(world.client.channels.count == 10)
+    expectHonest(world, exchange)
+  }
+
   /// RSTs forged while both sides send: lost is at most what was in flight.
   @Test func forgedResetUnderLoad() throws {
     let world = World()

@@ -18,7 +18,8 @@ import Wire
     if let content = HandshakeRecord.content(of: bytes), Hello(parsing: content) != nil {
       found += 1
     }
-    return found + walkFrames(bytes)
+    found += HelloSupplement(parsingBehindHello: bytes) == nil ? 0 : 1
+    return found + walkFrames(bytes) + walkSealedFrames(bytes)
   }
 
   private static func parseSegment(_ bytes: RawSpan) -> Int {
@@ -31,6 +32,16 @@ import Wire
     var frames = 0
     while let header = FrameHeader(parsing: bytes, at: offset) {
       offset += FrameHeader.byteCount + Int(header.length)
+      frames += 1
+    }
+    return frames
+  }
+
+  private static func walkSealedFrames(_ bytes: RawSpan) -> Int {
+    var offset = 0
+    var frames = 0
+    while let frame = SealedFrame(parsing: bytes, at: offset) {
+      offset += frame.byteCount
       frames += 1
     }
     return frames

@@ -105,6 +105,7 @@ extension TunnelEngine {
       return
     }
     let time = serverClock(at: now)
+    channels[index].doubtsClock = doubtsClock
     let period = doubtsClock ? .noClock : HintPeriod.containing(milliseconds: time)
     let suite = configuration.hasFastAES ? CipherSuite.aes256GCM : .chaCha20Poly1305
     let hint: InlineArray<1, UInt32> = [period.hint(clientKeys).bigEndian]
@@ -129,9 +130,10 @@ extension TunnelEngine {
   }
 
   /// The first message was sent three times without an answer: maybe the clock is wrong, and the server
-  /// does not find the key by the hint.
-  mutating func doubtClock() {
-    if clientKeys != nil { doubtsClock.toggle() }
+  /// does not find the key by the hint. Where the message did not say the time, the server is away, most
+  /// likely. Other channels may have come to the same conclusion.
+  mutating func doubtClock(after index: Int) {
+    if clientKeys != nil { doubtsClock = !channels[index].doubtsClock }
   }
 
   private mutating func receiveServerHello(
@@ -212,6 +214,7 @@ extension TunnelEngine {
     sendProbe(on: index, into: &segments, at: now)
     becameHealthy(index, into: &segments, at: now)
     if let previous { closeChannel(previous, at: now, into: &segments) }
+    heedEarlyWarning(of: index, into: &segments, at: now)
     reschedule(index, at: now)
   }
 

@@ -61,7 +61,9 @@ extension TunnelEngine {
   ) throws(Refusal) -> ClientHello {
     guard listener?.keys.isEmpty == false else {
       guard let hello = Hello(parsing: content) else { throw .stranger(.badHello) }
-      guard admits(tuple.remote.address, at: now) else { throw .excess }
+      guard listener?.networkHandshakes.allows(tuple.remote.address, at: now) == true,
+        listener?.handshakes.allows(.any, at: now) == true
+      else { throw .excess }
       return ClientHello(
         hello: hello, claim: SessionClaim(id: hello.session, keyName: nil), exchange: nil)
     }
@@ -73,18 +75,16 @@ extension TunnelEngine {
     let time = clock(at: now)
     let matches = listener?.keys.matches(content.be32(at: 0), at: time) ?? []
     guard !matches.isEmpty else { throw .stranger(.unknownKey) }
-    guard admits(tuple.remote.address, at: now) else { throw .excess }
+    // What only looks as if it had a key costs its own network's share, not that of all.
+    guard listener?.networkHandshakes.allows(tuple.remote.address, at: now) == true else {
+      throw .excess
+    }
     for match in matches {
-      if let message = try open(content, suite, match, cookie: cookie, at: now) { return message }
+      guard let message = try open(content, suite, match, cookie: cookie, at: now) else { continue }
+      guard listener?.handshakes.allows(.any, at: now) == true else { throw .excess }
+      return message
     }
     throw .stranger(.badHandshake)
-  }
-
-  /// Whether there may be one more handshake now.
-  private mutating func admits(_ source: IPv4Address, at now: Instant) -> Bool {
-    unconfirmed.count < limits.unconfirmedChannels
-      && listener?.networkHandshakes.allows(source, at: now) == true
-      && listener?.handshakes.allows(.any, at: now) == true
   }
 
   /// Opens a first message by one key; nil where it was made with another one.
@@ -200,6 +200,7 @@ extension TunnelEngine {
       channel.cipher = FrameCipher(suite, keys: keys)
     }
     if let previous = unconfirmed[tuple] { forgetUnconfirmed(previous) }
+    makeRoomForUnconfirmed()
     let index = channels.insert(channel)
     unconfirmed[tuple] = index
     channels[index].retryAt = now + Self.confirmationTime
@@ -228,6 +229,15 @@ extension TunnelEngine {
     channel.tcp.received(
       upTo: segment.sequence &+ UInt32(truncatingIfNeeded: segment.payload.byteCount))
     return channel
+  }
+
+  /// The channel that was not confirmed for longest makes room: its client is gone, most likely.
+  private mutating func makeRoomForUnconfirmed() {
+    guard unconfirmed.count >= limits.unconfirmedChannels,
+      let oldest = unconfirmed.values.min(by: { channels[$0].retryAt < channels[$1].retryAt })
+    else { return }
+    counters.drop(.handshakeLimit)
+    forgetUnconfirmed(oldest)
   }
 
   /// Ends a channel that was never confirmed; nobody was told of it.
@@ -262,6 +272,7 @@ extension TunnelEngine {
     channels[index].liveness.measuredAtMost(now - channels[index].liveness.lastHeard)
     sendProbe(on: index, into: &segments, at: now)
     becameHealthy(index, into: &segments, at: now)
+    heedEarlyWarning(of: index, into: &segments, at: now)
     return true
   }
 }

@@ -25,6 +25,9 @@ package struct ClientOptions: ParsableArguments {
   @Option(help: .hidden)
   var testIsn: UInt32?
 
+  @Option(help: .hidden)
+  var testClockOffset: Int32?
+
   @OptionGroup var shared: SharedOptions
 
   package init() {}
@@ -53,6 +56,7 @@ struct ClientCommand: ParsableCommand {
     if settings.printsRules { return printRules(try settings.clientRules()) }
     var configuration = try settings.client()
     configuration.initialSequence = options.testIsn
+    configuration.tunnel.clockOffset = .seconds(options.testClockOffset ?? 0)
     throw ExitCode(dial(configuration, in: try settings.process()))
   }
 }

@@ -101,7 +101,7 @@ import Wire
     #expect(others.allSatisfy { $0.connectedCount == 1 })
   }
 
-  /// Whoever never confirms takes no place of a session's, and is forgotten.
+  /// Whoever never confirms takes no place of a session's, and makes room for the next.
   @Test func unconfirmed() {
     let world = Self.world { $0.unconfirmedChannels = 4 }
     world.middlebox = { packet, direction in
@@ -115,6 +115,10 @@ import Wire
     #expect(world.server.channels.count == 2)
     Self.expectUndisturbed(world)
     #expect(world.server.counters.channelsOpened == 2)
+    world.middlebox = nil
+    let last = Self.client(9, of: world)
+    world.run(for: .milliseconds(200))
+    #expect(last.connectedCount == 1)
   }
 
   @Test func queuedBytes() {
