@@ -51,10 +51,10 @@ struct Decoy: ~Copyable {
     do throws(SystemError) {
       // First the way, or what comes next would be lost.
       try admit(stranger.tuple, &ruleset)
+      let service = try StreamSocket(connectingTo: service)
+      let resumed = try StreamSocket(resuming: ConnectionState(stranger), interface: interface)
       let splice = Splice(
-        tuple: stranger.tuple,
-        stranger: try StreamSocket(resuming: ConnectionState(stranger), interface: interface),
-        service: try StreamSocket(connectingTo: service), at: tunnel.now)
+        tuple: stranger.tuple, stranger: resumed, service: service, at: tunnel.now)
       let index = free.last ?? used
       let token = Self.token(of: index)
       try tunnel.epoll.add(splice.stranger, token: token)
@@ -63,7 +63,7 @@ struct Decoy: ~Copyable {
       splices[index] = Place(splice)
       lookAt = min(lookAt, tunnel.now + .seconds(1))
       tunnel.engine.welcome(stranger, into: &tunnel.segments)
-      tunnel.log.debug("stranger \(stranger.tuple) is shown \(service)")
+      tunnel.log.debug("stranger \(stranger.tuple) is shown \(self.service)")
     } catch {
       report(error, tunnel.log)
       try? ruleset?.remove(spliced: [stranger.tuple])
