@@ -19,11 +19,15 @@ enum Traffic {
         throw Failure("ci/bench makes network namespaces: run it as root")
       }
       for offloads in [Offloads.on, .off] {
-        let table = try await withTwoHosts(offloads: offloads) { client, server in
-          try compare(from: client, to: server, rounds: rounds, size: size)
+        for protection in [Protection.plain, .sealed] {
+          let table = try await withTwoHosts(offloads: offloads) { client, server in
+            try compare(from: client, to: server, protection, rounds: rounds, size: size)
+          }
+          print(
+            "\n\(size)-byte datagrams, one way, rsock \(protection), offloads \(offloads), "
+              + "medians of \(rounds):\n")
+          print(table)
         }
-        print("\n\(size)-byte datagrams, one way, offloads \(offloads), medians of \(rounds):\n")
-        print(table)
       }
     } catch {
       print("bench: \(error)")
@@ -41,10 +45,11 @@ private struct Path {
 }
 
 private func compare(
-  from client: Host, to server: Host, rounds: Int, size: Int
+  from client: Host, to server: Host, _ protection: Protection, rounds: Int, size: Int
 ) throws -> String {
   let paths = [
-    try directPath(client, server), try socatPath(client, server), try rsockPath(client, server),
+    try directPath(client, server), try socatPath(client, server),
+    try rsockPath(client, server, protection),
   ]
   var results = paths.map { _ in [Figures]() }
   for _ in 0..<rounds {
@@ -80,8 +85,8 @@ private func socatPath(_ client: Host, _ server: Host) throws -> Path {
     name: "two socat", source: source, destination: destination, programs: [near, far])
 }
 
-private func rsockPath(_ client: Host, _ server: Host) throws -> Path {
-  let tunnel = try Tunnel(from: client, to: server)
+private func rsockPath(_ client: Host, _ server: Host, _ protection: Protection) throws -> Path {
+  let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection))
   return Path(
     name: "rsock", source: tunnel.app, destination: tunnel.target,
     programs: [tunnel.client, tunnel.server])
