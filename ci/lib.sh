@@ -5,7 +5,7 @@
 packages=(
   libcap-dev libmnl-dev libssl-dev pkgconf binutils shellcheck
   conntrack ethtool iperf3 iproute2 iptables iputils-ping kcptun libcap2-bin nftables procps
-  python3 socat tcpdump tshark util-linux
+  curl openssl python3 socat tcpdump tshark util-linux
 )
 
 # nft, tcpdump and setcap are in sbin, which is not in an ordinary user's PATH.

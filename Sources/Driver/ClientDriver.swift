@@ -63,6 +63,10 @@ struct ClientRole: TunnelRole, ~Copyable {
     try tunnel.epoll.add(apps.descriptor.rawValue, token: Token.firstOfRole)
   }
 
+  var nextDeadline: Instant { .distantFuture }
+
+  mutating func advance(_ tunnel: inout Tunnel) {}
+
   mutating func networkChanged(_ tunnel: inout Tunnel) {
     tunnel.engine.networkChanged(at: tunnel.now)
   }

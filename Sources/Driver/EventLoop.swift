@@ -13,6 +13,8 @@ enum Token {
   static let network: UInt64 = 2
   static let ruleset: UInt64 = 3
   static let firstOfRole: UInt64 = 16
+  /// Behind all flows.
+  static let firstOfDecoy: UInt64 = 1 << 32
 }
 
 /// Sources of events that only the loop looks at.
@@ -41,7 +43,8 @@ struct EventLoop: ~Copyable {
   ) throws(SystemError) {
     tunnel.handleEvents(for: &role)
     while !isOver(tunnel) {
-      let deadline = min(tunnel.engine.nextDeadline, stopBy ?? .distantFuture)
+      let deadline = min(
+        tunnel.engine.nextDeadline, role.nextDeadline, stopBy ?? .distantFuture)
       // From when the last wait ended: one look at the clock a turn, and a timer may be late by
       // what the turn took.
       let timeout = deadline == .distantFuture ? nil : max(.zero, deadline - tunnel.now)
@@ -52,6 +55,7 @@ struct EventLoop: ~Copyable {
         try handle(tunnel.epoll.token(at: index), &tunnel, &role, process)
       }
       tunnel.advance(for: &role)
+      role.advance(&tunnel)
       tunnel.retryRefused()
     }
   }

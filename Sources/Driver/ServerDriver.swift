@@ -13,23 +13,39 @@ func runServer(
   let tunnel = configuration.tunnel
   let start = try Start(tunnel, log: log)
   try start.checkLocalAddress()
-  let ruleset = start.ruleset(.server(ports: tunnel.ports))
-  let guards = try guardPorts(of: tunnel, hasRuleset: ruleset != nil, log: log)
+  let hasDecoy = configuration.decoy != nil
+  if hasDecoy { try checkDecoy() }
+  let ruleset = start.ruleset(.server(ports: tunnel.ports, hasDecoy: hasDecoy))
+  // A decoy's connections take the ports themselves.
+  let guards = try guardPorts(of: tunnel, isOptional: ruleset != nil && !hasDecoy, log: log)
   var engine = EngineConfiguration(role: .server(ports: tunnel.ports))
   engine.idleTimeout = tunnel.idleTimeout
-  let role = ServerRole(configuration: configuration, ruleset: ruleset, guards: guards)
+  engine.hasDecoy = hasDecoy
+  let decoy = configuration.decoy.map { Decoy(service: $0, interface: start.device?.index) }
+  let role = ServerRole(
+    configuration: configuration, ruleset: ruleset, guards: guards, decoy: decoy)
   // CAP_NET_ADMIN makes the buffers of each flow's socket large, past the sysctl's bound, and makes
-  // the ruleset again where somebody removed it.
+  // the ruleset again where somebody removed it. A decoy takes over connections by it, on ports below
+  // 1024 by CAP_NET_BIND_SERVICE.
   try start.run(
-    engine, role, keeping: .netAdmin,
+    engine, role, keeping: hasDecoy ? [.netAdmin, .netBindService] : .netAdmin,
+    decoyPorts: hasDecoy ? tunnel.ports : nil,
     greeting: "server ready: TCP ports \(tunnel.ports), datagrams go to \(configuration.target)",
     process: &process)
 }
 
-/// Holds every port. One that needs a capability that is missing is left to the ruleset, where
-/// there is one.
+/// Throws where the kernel does not let this process show strangers a decoy.
+private func checkDecoy() throws(StartError) {
+  do throws(SystemError) { try StreamSocket.checkRepair() } catch {
+    throw StartError(
+      SystemError(call: "--decoy: \(error.call)", code: error.code, remedy: error.remedy))
+  }
+}
+
+/// Holds every port. Where that is optional, one that needs a capability that is missing is left to the
+/// ruleset.
 private func guardPorts(
-  of tunnel: TunnelConfiguration, hasRuleset: Bool, log: Logger
+  of tunnel: TunnelConfiguration, isOptional: Bool, log: Logger
 ) throws(StartError) -> [Place<GuardSocket>] {
   var guards: [Place<GuardSocket>] = []
   var unguarded: [UInt16] = []
@@ -38,7 +54,7 @@ private func guardPorts(
       let endpoint = Endpoint(tunnel.localAddress ?? .any, port)
       guards.append(Place(try GuardSocket(at: endpoint)))
     } catch {
-      guard error.code == EACCES, hasRuleset else { throw StartError(error) }
+      guard error.code == EACCES, isOptional else { throw StartError(error) }
       unguarded.append(port)
     }
   }
@@ -53,7 +69,8 @@ private func guardPorts(
 /// What a server adds to the loop.
 struct ServerRole: TunnelRole, ~Copyable {
   private let configuration: ServerConfiguration
-  private let ruleset: Ruleset?
+  private var ruleset: Ruleset?
+  private var decoy: Decoy?
   private let guards: [Place<GuardSocket>]
   private var targets = PlaceTable<DatagramSocket>()
   private var hasReportedTarget = false
@@ -61,10 +78,12 @@ struct ServerRole: TunnelRole, ~Copyable {
   private var hasReportedBuffers = false
 
   init(
-    configuration: ServerConfiguration, ruleset: consuming Ruleset?, guards: [Place<GuardSocket>]
+    configuration: ServerConfiguration, ruleset: consuming Ruleset?,
+    guards: [Place<GuardSocket>], decoy: consuming Decoy?
   ) {
     self.configuration = configuration
     self.ruleset = ruleset
+    self.decoy = decoy
     self.guards = guards
   }
 
@@ -84,6 +103,10 @@ struct ServerRole: TunnelRole, ~Copyable {
 
   mutating func receive(token: UInt64, _ tunnel: inout Tunnel) {
     if token == Token.ruleset { return ruleset?.repair(tunnel.log) ?? () }
+    if token >= Token.firstOfDecoy {
+      decoy?.receive(token: token, &ruleset, &tunnel)
+      return
+    }
     let flow = Int(token - Token.firstOfRole)
     guard let target = targets[flow] else { return }
     tunnel.encapsulate(from: target.value, .flow(flow))
@@ -93,6 +116,15 @@ struct ServerRole: TunnelRole, ~Copyable {
         "\(configuration.target) refuses datagrams: is the app that --taddr names running?")
     }
   }
+
+  var nextDeadline: Instant {
+    switch decoy {
+    case .some(let decoy): decoy.nextDeadline
+    case nil: .distantFuture
+    }
+  }
+
+  mutating func advance(_ tunnel: inout Tunnel) { decoy?.advance(&ruleset, &tunnel) }
 
   mutating func deliver(_ tunnel: inout Tunnel) {
     var start = 0
@@ -148,6 +180,7 @@ struct ServerRole: TunnelRole, ~Copyable {
       tunnel.log.debug("channel \(tuple) closed")
       tunnel.wire.setHop(nil, channel: channel)
     case .flowClosed(let flow): targets[flow] = nil
+    case .stranger(let stranger): decoy?.show(stranger, through: &ruleset, &tunnel)
     default: tunnel.logEvent(event, peer: "a client")
     }
   }

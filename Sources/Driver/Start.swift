@@ -93,7 +93,8 @@ extension Start {
   /// it is told to stop.
   consuming func run(
     _ engine: EngineConfiguration, _ role: consuming some TunnelRole & ~Copyable,
-    keeping needed: CapabilitySet, greeting: Logger.Message, process: inout ProcessSetup
+    keeping needed: CapabilitySet, decoyPorts: PortSet? = nil, greeting: Logger.Message,
+    process: inout ProcessSetup
   ) throws(StartError) {
     do throws(SystemError) {
       let filter = try role.filter(addresses: Array(nextHops.addresses.keys))
@@ -120,7 +121,7 @@ extension Start {
       tunnel.readClock()
       try role.begin(&tunnel)
       var loop = try EventLoop(signals: signals, network: network, for: tunnel)
-      try process.confine(reading: configuration.keys.readPaths)
+      try process.confine(reading: configuration.keys.readPaths, decoyPorts: decoyPorts)
       process.ready()
       log.notice(greeting)
       try loop.run(&tunnel, &role, process)

@@ -25,6 +25,10 @@ protocol TunnelRole: ~Copyable {
   mutating func handle(_ event: Event, _ tunnel: inout Tunnel)
   /// The routes, links or addresses are others now.
   mutating func networkChanged(_ tunnel: inout Tunnel)
+  /// When the role itself has something to do.
+  var nextDeadline: Instant { get }
+  /// Does what is due.
+  mutating func advance(_ tunnel: inout Tunnel)
 }
 
 /// What both roles have: the engine, the wire, the batches.

@@ -47,6 +47,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case flowLimit
   /// Clients open more channels than a server takes in a second, or confirm too few.
   case handshakeLimit
+  /// Strangers are shown the decoy already, as many as may be at once or in a second.
+  case strangerLimit
   /// Datagrams that waited too long before the first channel was up.
   case heldTooLong
   /// Datagrams that were too many before the first channel was up.
@@ -65,7 +67,7 @@ public struct Counters: Sendable {
   public internal(set) var datagramsReceived: UInt64 = 0
   /// Channels that opened.
   public internal(set) var channelsOpened: UInt64 = 0
-  private var drops: InlineArray<26, UInt64> = .init(repeating: 0)
+  private var drops: InlineArray<27, UInt64> = .init(repeating: 0)
 
   init() {
     precondition(DropReason.allCases.count == drops.count)

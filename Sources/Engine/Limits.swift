@@ -18,6 +18,8 @@ public struct EngineLimits: Hashable, Sendable {
   var channels = 16_384
   /// Channels of a server whose clients have not confirmed them.
   var unconfirmedChannels = 1024
+  /// Connections of a server that are shown the decoy at a time; each holds two sockets.
+  var strangers = 256
   /// Flows of all sessions of a server; each holds a socket.
   var flows = 16_384
   /// Names of channels in one suspect frame, and in the list that it is made from.

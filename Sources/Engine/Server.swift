@@ -16,10 +16,15 @@ struct Listener {
   /// Without keys anyone is a client.
   var keys: KeyRing
   var replays = ReplayCache()
+  /// Nil without a decoy.
+  var strangers: Strangers?
 
-  init(ports: PortSet, keys: [NamedKey], limits: EngineLimits, secret: SipHashKey) {
+  init(
+    ports: PortSet, keys: [NamedKey], hasDecoy: Bool, limits: EngineLimits, secret: SipHashKey
+  ) {
     self.ports = ports
     self.keys = KeyRing(keys)
+    if hasDecoy { strangers = Strangers(limit: limits.strangers, secret: secret) }
     cookie = SYNCookie(key: secret)
     synLimiter = RateLimiter(perSecond: 200, burst: 400, key: secret)
     resetLimiter = RateLimiter(perSecond: 20, burst: 40, key: secret)
@@ -45,6 +50,7 @@ extension TunnelEngine {
     guard listener?.ports.contains(tuple.local.port) == true else {
       return counters.drop(.unknownChannel)
     }
+    if listener?.strangers?.contains(tuple) == true { return receiveMore(segment, on: tuple) }
     if segment.flags.contains(.syn) {
       return answerSYN(segment, on: tuple, into: &segments, at: now)
     }
@@ -75,10 +81,11 @@ extension TunnelEngine {
       let cookie = listener?.cookie
     else { return counters.drop(.rateLimited) }
     let options = TCPOptions(parsing: segment.options)
+    let sequence = cookie.make(
+      for: tuple, clientISN: segment.sequence, mss: options.maximumSegmentSize ?? 536, at: now)
+    listener?.strangers?.note(options, cookie: sequence, clientISN: segment.sequence)
     let header = TCPHeader(
-      sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
-      sequence: cookie.make(
-        for: tuple, clientISN: segment.sequence, mss: options.maximumSegmentSize ?? 536, at: now),
+      sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: sequence,
       acknowledgment: segment.sequence &+ 1, flags: [.syn, .ack],
       window: TCPProfile.handshakeWindow)
     let mss = UInt16(interfacePath(tuple.local.address).segmentSize)

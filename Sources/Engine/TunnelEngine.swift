@@ -32,6 +32,8 @@ public struct EngineConfiguration: Sendable {
   public var keys: [NamedKey] = []
   /// What data is sealed with, where there is a key.
   public var cipher = CipherPreference.auto
+  /// Whether a server has another service to show to connections that do not authenticate.
+  public var hasDecoy = false
   /// What peers and apps can make the engine hold.
   public var limits = EngineLimits()
   /// Whether this processor has instructions for AES.
@@ -85,6 +87,9 @@ public enum Event: Hashable, Sendable {
   case unanswered
   /// Server: the session ended.
   case sessionEnded(SessionID, keyName: String?)
+  /// Server: a connection is to be shown the decoy; call `welcome` or `turnAway`, and `forget` when it
+  /// ended.
+  case stranger(Stranger)
   /// A datagram did not fit the channel's segments and was dropped; told once.
   case datagramTooLarge(size: Int, limit: Int)
   /// The other side speaks another version of the protocol; told once.
@@ -165,7 +170,8 @@ public struct TunnelEngine: ~Copyable {
       scheduleDialer(at: now)
     case .server(let ports):
       listener = Listener(
-        ports: ports, keys: configuration.keys, limits: limits, secret: entropy.secret)
+        ports: ports, keys: configuration.keys, hasDecoy: configuration.hasDecoy, limits: limits,
+        secret: entropy.secret)
     }
   }
 

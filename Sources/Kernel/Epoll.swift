@@ -1,4 +1,4 @@
-// Waits for descriptors to become readable (epoll(7)).
+// Waits for descriptors to become ready (epoll(7)).
 
 import CLinux
 import Glibc
@@ -26,11 +26,30 @@ import Wire
   /// Watches a descriptor for input, level-triggered; `token` is what `wait` tells of it. Remove it
   /// before it is closed.
   public func add(_ descriptor: Int32, token: UInt64) throws(SystemError) {
+    try set(EPOLL_CTL_ADD, descriptor, EPOLLIN.rawValue, token)
+  }
+
+  /// Watches a stream socket for input, room for output and its end, edge-triggered: told once, until
+  /// it is true anew. It need not be removed before it is closed.
+  public func add(_ stream: borrowing StreamSocket, token: UInt64) throws(SystemError) {
+    try set(EPOLL_CTL_ADD, stream.descriptor.rawValue, Self.streamEvents, token)
+  }
+
+  /// Tells once more what is true of a stream socket that is watched.
+  public func renew(_ stream: borrowing StreamSocket, token: UInt64) throws(SystemError) {
+    try set(EPOLL_CTL_MOD, stream.descriptor.rawValue, Self.streamEvents, token)
+  }
+
+  private static var streamEvents: UInt32 {
+    EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
+  }
+
+  private func set(
+    _ operation: Int32, _ descriptor: Int32, _ events: UInt32, _ token: UInt64
+  ) throws(SystemError) {
     let instance = self.descriptor.rawValue
-    var event = unsafe epoll_event(events: EPOLLIN.rawValue, data: epoll_data_t(u64: token))
-    try check("watch a descriptor") {
-      unsafe epoll_ctl(instance, EPOLL_CTL_ADD, descriptor, &event)
-    }
+    var event = unsafe epoll_event(events: events, data: epoll_data_t(u64: token))
+    try check("watch a descriptor") { unsafe epoll_ctl(instance, operation, descriptor, &event) }
   }
 
   /// Watches a descriptor no longer. Events of the last wait may still name its token.

@@ -82,16 +82,22 @@ public struct TCPOptions: Hashable, Sendable {
   public var maximumSegmentSize: UInt16?
   /// Window scale (RFC 7323, section 2.2) as a shift count, at most 14; nil where absent.
   public var windowScale: UInt8?
+  /// Whether the sender of the option understands selective acknowledgments (RFC 2018, section 2).
+  public var permitsSelectiveAcknowledgment: Bool
 
   /// Options from their values.
-  public init(maximumSegmentSize: UInt16?, windowScale: UInt8?) {
+  public init(
+    maximumSegmentSize: UInt16?, windowScale: UInt8?, permitsSelectiveAcknowledgment: Bool = false
+  ) {
     self.maximumSegmentSize = maximumSegmentSize
     self.windowScale = windowScale
+    self.permitsSelectiveAcknowledgment = permitsSelectiveAcknowledgment
   }
 
   /// Parses the options of a received segment; stops without fail at the first malformed one, as
   /// kernels do (`tcp_parse_options`).
   public init(parsing bytes: RawSpan) {
+    self.init(maximumSegmentSize: nil, windowScale: nil)
     var offset = 0
     while offset < bytes.byteCount {
       let kind = bytes.byte(at: offset)
@@ -108,6 +114,7 @@ public struct TCPOptions: Hashable, Sendable {
         let size = bytes.be16(at: offset &+ 2)
         if size != 0 { maximumSegmentSize = size }
       case (3, 3): windowScale = min(bytes.byte(at: offset &+ 2), 14)
+      case (4, 2): permitsSelectiveAcknowledgment = true
       default: break
       }
       offset &+= length

@@ -90,7 +90,7 @@ import Wire
 }
 
 /// Gives this thread a capability that it is permitted, or takes it back.
-private func setEffective(_ capability: cap_value_t, _ isOn: Bool) throws {
+func setEffective(_ capability: cap_value_t, _ isOn: Bool) throws {
   let state = unsafe cap_get_proc()
   defer { unsafe _ = cap_free(UnsafeMutableRawPointer(state)) }
   var value = capability

@@ -6,13 +6,22 @@ import Testing
 import Wire
 
 @Suite struct RulesetGoldenTests {
-  /// The payloads in NEWCHAIN and NEWRULE messages of a filled table, in hexadecimal.
-  private func messages(_ role: Ruleset.Role, table: String) -> [String] {
+  /// The payloads in messages of a filled table, by default NEWCHAIN and NEWRULE, in hexadecimal.
+  private func messages(
+    _ role: Ruleset.Role, table: String,
+    _ types: [nf_tables_msg_types] = [NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE]
+  ) -> [String] {
     var request = NetlinkRequest(sequence: 1, capacity: 16_384)
     request.fill(table: table, for: role)
+    return messages(in: request, types)
+  }
+
+  private func messages(
+    in request: borrowing NetlinkRequest, _ types: [nf_tables_msg_types]
+  ) -> [String] {
     var found: [String] = []
     var rest = request.bytes
-    let wanted = [NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE].map {
+    let wanted = types.map {
       UInt32(NFNL_SUBSYS_NFTABLES) << 8 | $0.rawValue
     }
     while let message = NetlinkMessage(rest) {
@@ -64,5 +73,38 @@ import Wire
   @Test func aClientsRulesAreWhatNftSends() {
     let role = Ruleset.Role.client(server: IPv4Address("192.0.2.1")!, ports: PortSet([80...80]))
     expectSame(messages(role, table: "rsock-2"), NftMessages.client)
+  }
+
+  // table inet rsock-3 {
+  //   set ports { type inet_service; flags interval; elements = { 443 }; }
+  //   set spliced { type ipv4_addr . inet_service . ipv4_addr . inet_service; }
+  //   chain prerouting { type filter hook prerouting priority raw; policy accept;
+  //     meta nfproto ipv4 tcp dport @ports ip saddr . tcp sport . ip daddr . tcp dport @spliced
+  //       notrack accept
+  //     meta nfproto ipv4 tcp dport @ports fib daddr type local drop
+  //   }
+  //   chain output { type filter hook output priority raw; policy accept;
+  //     meta nfproto ipv4 tcp sport @ports meta skuid 0-4294967294 notrack accept
+  //     meta nfproto ipv4 tcp sport @ports ip daddr . tcp dport . ip saddr . tcp sport @spliced
+  //       notrack accept
+  //     meta nfproto ipv4 tcp sport @ports tcp flags rst drop
+  //   }
+  // }
+  @Test func aDecoysRulesAreWhatNftSends() throws {
+    let role = Ruleset.Role.server(ports: PortSet([443...443]), hasDecoy: true)
+    expectSame(messages(role, table: "rsock-3"), NftMessages.decoy)
+    let sets = messages(role, table: "rsock-3", [NFT_MSG_NEWSET])
+    #expect(NftMessages.splicedSet.hasPrefix(try #require(sets.last)), "\(sets)")
+  }
+
+  @Test func aDecoysElementsAreWhatNftSends() {
+    let tuple = FourTuple(
+      local: Endpoint("198.51.100.7:443")!, remote: Endpoint("192.0.2.9:50001")!)
+    var adding = NetlinkRequest(sequence: 1)
+    adding.add(spliced: [tuple], in: "rsock-3")
+    #expect(messages(in: adding, [NFT_MSG_NEWSETELEM]) == [NftMessages.splicedElement])
+    var removing = NetlinkRequest(sequence: 1)
+    removing.remove(spliced: [tuple], in: "rsock-3")
+    #expect(messages(in: removing, [NFT_MSG_DELSETELEM]) == [NftMessages.splicedElement])
   }
 }

@@ -50,6 +50,43 @@ import Wire
     #expect(ours == others)
   }
 
+  @Test func aDecoysTableListsAsItsText() throws {
+    let lab = try Lab("decoy")
+    let role = Ruleset.Role.server(ports: Self.ports, hasDecoy: true)
+    var ruleset = try lab.inside { try Ruleset(role: role) }
+    let empty = try listing(ruleset.table, lab)
+    let text = RulesetText.nft(role, table: "text", own: PortSet([1...1]))
+    try shell("ip netns exec \(lab.name) nft -f - <<'EOF'\n\(text)EOF")
+    #expect(empty == (try listing("text", lab)))
+    #expect(empty.contains("type ipv4_addr . inet_service . ipv4_addr . inet_service"))
+    for tuple in Self.tuples + Self.tuples { try ruleset.add(spliced: tuple) }
+    let elements = { try listing(ruleset.table, lab).filter { $0.contains(" . 198.51.100.7 . ") } }
+    #expect(try elements().count == 3)
+    #expect(try elements().contains { $0.contains("192.0.2.3 . 50000 . 198.51.100.7 . 443") })
+    try ruleset.remove(spliced: Array(Self.tuples.dropFirst()) + Self.tuples)
+    try ruleset.remove(spliced: Self.tuples)
+    #expect(try listing(ruleset.table, lab) == empty)
+  }
+
+  private static let tuples = (1...3).map { number in
+    FourTuple(
+      local: Endpoint("198.51.100.7:443")!, remote: Endpoint("192.0.2.\(number):50000")!)
+  }
+
+  @Test func withoutOwnersAFlushedDecoysTableIsMadeAgain() throws {
+    let lab = try Lab("decoys")
+    var ruleset = try lab.inside {
+      try Ruleset(role: .server(ports: Self.ports, hasDecoy: true), prefersOwner: false)
+    }
+    for tuple in Self.tuples { try ruleset.add(spliced: tuple) }
+    let before = try listing(ruleset.table, lab).sorted()
+    try lab.run("nft flush ruleset")
+    #expect(try ruleset.repair())
+    #expect(try listing(ruleset.table, lab).count == before.count)
+    try ruleset.remove(spliced: Self.tuples)
+    #expect(try !listing(ruleset.table, lab).contains { $0.contains("192.0.2.") })
+  }
+
   @Test func manyRangesFit() throws {
     let lab = try Lab("many")
     let ports = PortSet((0..<UInt16(1024)).map { (20_000 + 3 * $0)...(20_001 + 3 * $0) })
@@ -148,7 +185,8 @@ import Wire
 
   @Test func textsAreAcceptedAsTheyStand() throws {
     let lab = try Lab("accept")
-    for role in [Self.server, Self.client] {
+    let decoy = Ruleset.Role.server(ports: Self.ports, hasDecoy: true)
+    for role in [Self.server, Self.client, decoy] {
       let text = RulesetText.nft(role)
       for _ in 0..<2 {
         try shell("ip netns exec \(lab.name) nft -f - <<'EOF'\n\(text)EOF")

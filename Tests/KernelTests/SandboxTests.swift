@@ -57,6 +57,17 @@ import Testing
   }
 
   @Test(
+    "A decoy's connections are taken over on its ports, and go anywhere",
+    arguments: [
+      ("decoy: go on with a connection", Ending.succeeded), ("decoy: bind TCP", .succeeded),
+      ("decoy: bind TCP elsewhere", .denied),
+      ("decoy: connect TCP", .returned(errno: ECONNREFUSED)),
+    ])
+  func decoy(call: String, expected: Ending) throws {
+    #expect(try Self.ending(of: call) == expected)
+  }
+
+  @Test(
     "Files are read, written and removed where that is allowed, and only there",
     arguments: [
       ("read", ["readable"]), ("list", ["readable"]), ("append", ["writable"]),

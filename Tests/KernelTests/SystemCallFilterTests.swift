@@ -16,7 +16,7 @@ import Testing
   /// significant byte first; the kernel gives seccomp's in the processor's own order.
   private static func verdict(
     _ number: UInt32, _ arguments: [UInt64] = [], architecture: UInt32 = rs_audit_architecture,
-    usesSyslog: Bool = false
+    usesSyslog: Bool = false, of other: SystemCallFilter? = nil
   ) throws -> FilterResult {
     let padding = [UInt64](repeating: 0, count: 6 - arguments.count)
     let halves = (arguments + padding).flatMap {
@@ -24,7 +24,7 @@ import Testing
     }
     let words = [number, architecture, 0, 0] + halves
     let bytes = words.flatMap { word in (0..<4).map { UInt8(word >> (24 - 8 * $0) & 0xFF) } }
-    let filter = try #require(filters[usesSyslog]).get()
+    let filter = try other ?? #require(filters[usesSyslog]).get()
     return interpret(
       filter.instructions, FilteredPacket(bytes: bytes, networkOffset: 0, linear: bytes.count))
   }
@@ -108,6 +108,29 @@ import Testing
         == Set(
           buffers + others + [[SOL_UDP, UDP_GRO], [Int32(IPPROTO_TCP), TCP_MD5SIG_EXT]]))
     #expect(got == Set(buffers + [[SOL_PACKET, PACKET_STATISTICS]]))
+  }
+
+  @Test("A decoy adds what takes over connections and passes on their bytes")
+  func decoy() throws {
+    let filter = try SystemCallFilter(AllowedCall.all(usesSyslog: false, showsDecoy: true))
+    let more = { (number: Int32, arguments: [Int32]) in
+      let words = arguments.map { UInt64(truncatingIfNeeded: $0) }
+      return try Self.verdict(UInt32(number), words, of: filter) == .accepted(SECCOMP_RET_ALLOW)
+        && !Self.allows(number, arguments)
+    }
+    #expect(try more(SYS_recvfrom, []) && more(SYS_shutdown, []))
+    let tcp = Int32(IPPROTO_TCP)
+    let options = try (Int32(0)..<128).filter { try more(SYS_setsockopt, [0, tcp, $0]) }
+    let repair = [
+      TCP_REPAIR, TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, TCP_REPAIR_OPTIONS, TCP_REPAIR_WINDOW,
+    ]
+    #expect(Set(options) == Set(repair + [TCP_MAXSEG, TCP_NODELAY]))
+    #expect(
+      try (Int32(0)..<128).filter { try more(SYS_setsockopt, [0, SOL_SOCKET, $0]) }
+        == [SO_LINGER, SO_BINDTOIFINDEX])
+    #expect(try (Int32(0)..<128).filter { try more(SYS_getsockopt, [0, tcp, $0]) } == [TCP_INFO])
+    #expect(
+      try (Int32(0x5400)..<0x5480).filter { try more(SYS_ioctl, [0, $0]) } == [TIOCOUTQ])
   }
 
   @Test("SIGABRT for itself, the limit of its stack, and two of prctl's options")

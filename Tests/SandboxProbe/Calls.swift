@@ -85,18 +85,21 @@ private func socketCall(_ name: String) -> Int? {
   case "socket unix": return Int(socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0))
   case "setsockopt of iptables": return call(SYS_setsockopt, 0, UInt(IPPROTO_IP), 64)
   case "getsockopt": return call(SYS_getsockopt, 0, UInt(SOL_SOCKET), UInt(SO_PEERCRED))
-  case "connect TCP": return unsafe stream(rs_connect)
-  case "bind TCP": return unsafe stream(rs_bind)
+  case "connect TCP", "decoy: connect TCP": return unsafe stream(rs_connect)
+  case "bind TCP", "decoy: bind TCP": return unsafe stream(rs_bind)
+  case "decoy: bind TCP elsewhere": return unsafe stream(rs_bind, port: 4435)
   default: return nil
   }
 }
 
 /// What `use` makes of a TCP socket and a port of this host.
-private func stream(_ use: (Int32, UnsafeRawPointer, socklen_t) -> Int32) -> Int {
+private func stream(
+  _ use: (Int32, UnsafeRawPointer, socklen_t) -> Int32, port: UInt16 = 4434
+) -> Int {
   let number = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
   var address = sockaddr_in()
   address.sin_family = sa_family_t(AF_INET)
-  address.sin_port = UInt16(4434).bigEndian
+  address.sin_port = port.bigEndian
   address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
   return unsafe Int(use(number, &address, socklen_t(MemoryLayout<sockaddr_in>.size)))
 }
@@ -123,6 +126,7 @@ private func runtimeCall(_ name: String, _ netlink: borrowing NetlinkSocket) -> 
     case "netlink query": return try Links.all(netlink).isEmpty ? -1 : 0
     case "guard": _ = try GuardSocket(at: Endpoint(.any, 0))
     case "flow": _ = try DatagramSocket(connectedTo: Endpoint(IPv4Address("127.0.0.1")!, 9))
+    case "decoy: go on with a connection": try goOn()
     case "remedy": return Capabilities.missingRemedy(for: .all).isEmpty ? -1 : 0
     case "random":
       var source = SystemRandom()
@@ -141,6 +145,20 @@ private func runtimeCall(_ name: String, _ netlink: borrowing NetlinkSocket) -> 
     errno = error.code
     return -1
   }
+}
+
+/// A connection of the loopback with nobody at its other end.
+private func goOn() throws(SystemError) {
+  let address = IPv4Address("127.0.0.1")!
+  var state = ConnectionState(
+    tuple: FourTuple(local: Endpoint(address, 4434), remote: Endpoint(address, 9)), sendNext: 1,
+    receiveNext: 1, sendWindow: 1000, receiveWindow: 1000)
+  state.received = [1, 2, 3]
+  let stream = try StreamSocket(resuming: state, interface: 1)
+  // The loopback says at once that nobody is there.
+  _ = try? stream.move(to: stream, through: StreamBuffer())
+  try? stream.finish()
+  _ = (stream.unacknowledged, stream.isClosed)
 }
 
 private func call(

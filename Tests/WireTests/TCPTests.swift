@@ -35,7 +35,8 @@ private let server = Endpoint(IPv4Address(rawValue: 0xC000_0202), 10001)
 
 extension TCPOptions {
   static let none = TCPOptions(maximumSegmentSize: nil, windowScale: nil)
-  static let ofKernel = TCPOptions(maximumSegmentSize: 1460, windowScale: 7)
+  static let ofKernel = TCPOptions(
+    maximumSegmentSize: 1460, windowScale: 7, permitsSelectiveAcknowledgment: true)
 }
 
 @Suite struct KernelSegmentTests {
@@ -162,7 +163,7 @@ private func tcpChecksum(of bytes: RawSpan) -> UInt16 {
 
   @Test func orderAndPaddingDoNotMatter() {
     #expect(Self.parse("020405b4 01010402 01030307") == .ofKernel)
-    #expect(Self.parse("0303070101 020405b4") == .ofKernel)
+    #expect(Self.parse("0303070402 01 020405b4") == .ofKernel)
     #expect(Self.parse("020405b4 0402 080a 0000000100000000 01 030307") == .ofKernel)
     #expect(Self.parse("") == .none)
     #expect(Self.parse("01010101") == .none)
@@ -184,7 +185,8 @@ private func tcpChecksum(of bytes: RawSpan) -> UInt16 {
 
   @Test func wrongLengthsAreSkipped() {
     #expect(Self.parse("0205 05b400 03040700") == .none)
-    #expect(Self.parse("fe04 beef 020405b4 030307") == .ofKernel)
+    #expect(Self.parse("040302") == .none)
+    #expect(Self.parse("fe04 beef 020405b4 0402 030307") == .ofKernel)
   }
 
   @Test func valuesAreThoseThatKernelsTake() {

@@ -3,6 +3,7 @@
 import Glibc
 import Kernel
 public import Logging
+import Wire
 
 /// What ties a running tunnel to its process.
 public struct ProcessSetup: ~Copyable {
@@ -37,8 +38,10 @@ public struct ProcessSetup: ~Copyable {
   }
 
   /// Confines the process to what it does from now on: what the loops call, the log, the end of the
-  /// pid file, and reading of `paths`. Says in the log what of that the kernel does not do.
-  func confine(reading paths: [String] = []) throws(SystemError) {
+  /// pid file, reading of `paths`, and a decoy's connections on `decoyPorts`. Says in the log what of that the kernel does not do.
+  func confine(
+    reading paths: [String] = [], decoyPorts: PortSet? = nil
+  ) throws(SystemError) {
     guard isSandboxed else {
       return logger.warning("--no-sandbox: no part of this process is confined")
     }
@@ -49,7 +52,8 @@ public struct ProcessSetup: ~Copyable {
     let sandbox = Sandbox(
       readable: paths + ["/etc/localtime", "/usr/share/zoneinfo", null],
       writable: log.writablePaths + [null],
-      removable: [runtimeDirectory].compactMap { $0 }, usesSyslog: log.usesSyslog)
+      removable: [runtimeDirectory].compactMap { $0 }, usesSyslog: log.usesSyslog,
+      decoyPorts: decoyPorts)
     let effect = try sandbox.enter()
     if let error = effect.withoutLandlock {
       logger.debug("\(error). The user's own permissions guard the files")

@@ -17,7 +17,7 @@ private struct ClientHello: ~Copyable {
 
 /// Why a first payload opens no channel.
 private enum Refusal: Error {
-  /// It is a stranger's, and is answered as a kernel would.
+  /// It is a stranger's, who is shown the decoy, or answered as by a kernel.
   case stranger(DropReason)
   /// It is not answered: there are too many.
   case excess
@@ -32,15 +32,25 @@ extension TunnelEngine {
     guard !isClosing else { return counters.drop(.unknownChannel) }
     guard
       let mss = listener?.cookie.validate(
-        segment.acknowledgment &- 1, for: tuple, clientISN: segment.sequence &- 1, at: now),
-      let content = HandshakeRecord.content(of: segment.payload)
-    else { return reject(segment, on: tuple, as: .badHello, into: &segments, at: now) }
+        segment.acknowledgment &- 1, for: tuple, clientISN: segment.sequence &- 1, at: now)
+    else {
+      if isAhead(segment, on: tuple, at: now) { return counters.drop(.unknownChannel) }
+      return reject(segment, on: tuple, as: .badHello, into: &segments, at: now)
+    }
     do throws(Refusal) {
+      guard let content = HandshakeRecord.content(of: segment.payload) else {
+        throw .stranger(.badHello)
+      }
       let message = try read(content, cookie: segment.acknowledgment &- 1, from: tuple, at: now)
       answer(message, segment, on: tuple, mss: mss, into: &segments, at: now)
     } catch {
       switch error {
-      case .stranger(let reason): reject(segment, on: tuple, as: reason, into: &segments, at: now)
+      case .stranger(let reason):
+        if takeIn(segment, on: tuple, maximumSegmentSize: mss, at: now) {
+          counters.drop(reason)
+        } else {
+          reject(segment, on: tuple, as: reason, into: &segments, at: now)
+        }
       case .excess: counters.drop(.handshakeLimit)
       }
     }

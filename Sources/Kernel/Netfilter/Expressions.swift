@@ -39,13 +39,22 @@ extension NetlinkRequest {
     }
   }
 
-  /// Register 1 = a field.
-  mutating func payload(_ field: PacketField) {
+  /// Register 1, or another one, = a field.
+  mutating func payload(_ field: PacketField, into register: UInt32 = NFT_REG_1.rawValue) {
     expression("payload") {
-      $0.put(NFTA_PAYLOAD_DREG, number: NFT_REG_1.rawValue)
+      $0.put(NFTA_PAYLOAD_DREG, number: register)
       $0.put(NFTA_PAYLOAD_BASE, number: field.base.rawValue)
       $0.put(NFTA_PAYLOAD_OFFSET, number: field.place.offset)
       $0.put(NFTA_PAYLOAD_LEN, number: field.place.length)
+    }
+  }
+
+  /// Register 1 = fields in a row, each in 4 bytes.
+  mutating func payload(_ fields: [PacketField]) {
+    for (index, field) in fields.enumerated() {
+      // Register 1 is the first of the registers of 4 bytes as well.
+      let register = index == 0 ? NFT_REG_1.rawValue : NFT_REG32_00.rawValue + UInt32(index)
+      payload(field, into: register)
     }
   }
 
@@ -101,7 +110,7 @@ extension NetlinkRequest {
   }
 
   /// Goes on where register 1 is in a set.
-  mutating func lookup(_ set: PortSetName) {
+  mutating func lookup(_ set: SetName) {
     expression("lookup") {
       $0.put(NFTA_LOOKUP_SREG, number: NFT_REG_1.rawValue)
       $0.put(NFTA_LOOKUP_SET, text: set.rawValue)

@@ -14,22 +14,43 @@ extension Ruleset {
   /// Whose segments are ours. All of them are IPv4 and TCP, and what arrives counts only where it
   /// is for one of this host's own addresses: what is only forwarded, masqueraded or not, passes.
   public enum Role: Hashable, Sendable {
-    /// Those of any client with one of our ports.
-    case server(ports: PortSet)
+    /// Those of any client with one of our ports; where there is a decoy, but for connections that
+    /// were added.
+    case server(ports: PortSet, hasDecoy: Bool = false)
     /// Those of the server and one of its ports with a port of our own that was added.
     case client(server: IPv4Address, ports: PortSet)
   }
 }
 
-/// A set of ports in our table.
-enum PortSetName: String {
+/// A set in our table.
+enum SetName: String {
   /// The server's ports, as ranges.
   case ports
   /// The client's own ports, one for each channel.
   case own
+  /// The connections that the kernel's TCP has: the other side's address and port, then ours.
+  case spliced
 
   /// Its number in the transaction that makes it.
   var id: UInt32 { self == .ports ? 1 : 2 }
+
+  /// `NFT_SET_*`
+  var flags: UInt32 { self == .ports ? NFT_SET_INTERVAL.rawValue : 0 }
+
+  /// What an element is: nft(8)'s number for it, which it lists the set by, its size in bytes, and its
+  /// name.
+  var type: (number: UInt32, length: UInt32, text: String) {
+    let (address, port) = (7 as UInt32, 13 as UInt32)
+    switch self {
+    case .ports, .own: return (port, 2, "inet_service")
+    case .spliced:
+      // A concatenation has the numbers of its parts, 6 bits each, and 4 bytes for each.
+      return (
+        (address << 6 | port) << 12 | address << 6 | port, 16,
+        "ipv4_addr . inet_service . ipv4_addr . inet_service"
+      )
+    }
+  }
 }
 
 /// A part of a rule.
@@ -38,7 +59,9 @@ enum RuleTerm {
   case address(PacketField, IPv4Address)
   /// Stands in front of the first TCP field; nft(8) adds it by itself.
   case isTCP
-  case port(PacketField, in: PortSetName)
+  case port(PacketField, in: SetName)
+  /// The kernel's TCP has the connection that the packet is received or sent on.
+  case isSpliced(isReceived: Bool)
   case isForThisHost
   /// A program sent it: the kernel's own segments have no owner.
   case hasOwner
@@ -60,14 +83,14 @@ extension Ruleset.Role {
   /// The server's ports.
   var ports: PortSet {
     switch self {
-    case .server(let ports), .client(_, let ports): ports
+    case .server(let ports, _), .client(_, let ports): ports
     }
   }
 
   /// The sets that the rules name.
-  var sets: [PortSetName] {
+  var sets: [SetName] {
     switch self {
-    case .server: [.ports]
+    case .server(_, let hasDecoy): hasDecoy ? [.ports, .spliced] : [.ports]
     case .client: [.ports, .own]
     }
   }
@@ -77,11 +100,18 @@ extension Ruleset.Role {
     [
       RuleChain(
         name: "prerouting", hook: UInt32(NF_INET_PRE_ROUTING.rawValue),
-        rules: [received + [.isForThisHost, .drop]]),
+        rules: splicedRules(received, isReceived: true) + [received + [.isForThisHost, .drop]]),
       RuleChain(
         name: "output", hook: UInt32(NF_INET_LOCAL_OUT.rawValue),
-        rules: [sent + [.hasOwner, .notrack, .accept], sent + [.isReset, .drop]]),
+        rules: [sent + [.hasOwner, .notrack, .accept]]
+          + splicedRules(sent, isReceived: false) + [sent + [.isReset, .drop]]),
     ]
+  }
+
+  /// The kernel's TCP gets and sends what is of connections that it has. Connection tracking has not
+  /// seen their beginning, so it does not see the rest.
+  private func splicedRules(_ ours: [RuleTerm], isReceived: Bool) -> [[RuleTerm]] {
+    sets.contains(.spliced) ? [ours + [.isSpliced(isReceived: isReceived), .notrack, .accept]] : []
   }
 
   private var received: [RuleTerm] {
@@ -123,6 +153,11 @@ extension RuleTerm {
     case .port(let field, let set):
       request.payload(field)
       request.lookup(set)
+    case .isSpliced(let isReceived):
+      let remote: [PacketField] = [.sourceAddress, .sourcePort]
+      let local: [PacketField] = [.destinationAddress, .destinationPort]
+      request.payload(isReceived ? remote + local : local + remote)
+      request.lookup(.spliced)
     case .isForThisHost:
       request.destinationKind()
       request.compare(NFT_CMP_EQ, UInt32(RTN_LOCAL))
@@ -152,6 +187,8 @@ extension RuleTerm {
     case .isTCP: nil
     case .port(.sourcePort, let set): "tcp sport @\(set.rawValue)"
     case .port(_, let set): "tcp dport @\(set.rawValue)"
+    case .isSpliced(true): "ip saddr . tcp sport . ip daddr . tcp dport @spliced"
+    case .isSpliced(false): "ip daddr . tcp dport . ip saddr . tcp sport @spliced"
     case .isForThisHost: "fib daddr type local"
     case .hasOwner: "meta skuid 0-4294967294"
     case .isReset: "tcp flags rst"

@@ -8,7 +8,7 @@
 
 import CMnl
 import Glibc
-import Wire
+public import Wire
 
 /// Our table `inet rsock-PID` in the kernel.
 public struct Ruleset: ~Copyable {
@@ -21,6 +21,7 @@ public struct Ruleset: ~Copyable {
   /// Hears what happens to nftables where the kernel does not guard the table.
   private let events: NetlinkSocket
   private var ownPorts: Set<UInt16> = []
+  private var spliced: Set<FourTuple> = []
 
   /// Makes the table. Throws EPERM without CAP_NET_ADMIN, and where the kernel lacks a module what
   /// it says then, each with the remedy.
@@ -46,7 +47,7 @@ public struct Ruleset: ~Copyable {
     let events = try NetlinkSocket(bus: NETLINK_NETFILTER, groups: groups)
     if !hasOwner {
       for name in others where Self.isLeftover(name) { try? Self.delete(name, socket) }
-      try Self.make(name, flags: 0, for: role, own: [], socket)
+      try Self.make(name, flags: 0, for: role, socket)
     }
     self.hasOwner = hasOwner
     self.events = events
@@ -74,11 +75,38 @@ public struct Ruleset: ~Copyable {
 
   private func change(_ type: nf_tables_msg_types, _ port: UInt16) throws(SystemError) {
     guard case .client = role else { preconditionFailure("a server has no ports of its own") }
-    var request = NetlinkRequest(sequence: socket.nextSequence())
+    try transact("change the ports of") {
+      $0.change(type, own: CollectionOfOne(port), in: table)
+    }
+  }
+
+  /// Leaves a connection with one of a server's ports to the kernel's TCP. One that was added stays so.
+  public mutating func add(spliced tuple: FourTuple) throws(SystemError) {
+    guard case .server(_, true) = role else { preconditionFailure("there is no decoy") }
+    try transact("add a connection to") {
+      $0.add(spliced: CollectionOfOne(tuple), in: table)
+    }
+    spliced.insert(tuple)
+  }
+
+  /// Ends what `add` began; nothing happens where it did not.
+  public mutating func remove(spliced tuples: [FourTuple]) throws(SystemError) {
+    let known = spliced.intersection(tuples)
+    guard !known.isEmpty else { return }
+    spliced.subtract(known)
+    try transact("remove connections from", capacity: 4096 + Self.elementSize * known.count) {
+      $0.remove(spliced: known, in: table)
+    }
+  }
+
+  private func transact(
+    _ verb: String, capacity: Int = 4096, _ body: (inout NetlinkRequest) -> Void
+  ) throws(SystemError) {
+    var request = NetlinkRequest(sequence: socket.nextSequence(), capacity: capacity)
     request.beginTransaction()
-    request.change(type, own: CollectionOfOne(port), in: table)
+    body(&request)
     request.endTransaction()
-    try Self.send(request, socket, "change the ports of nftables table \(table)")
+    try Self.send(request, socket, "\(verb) nftables table \(table)")
   }
 
   /// Readable when somebody changed nftables, so that `repair()` is due; nil where the kernel
@@ -90,19 +118,22 @@ public struct Ruleset: ~Copyable {
     guard !hasOwner else { return false }
     events.discard()
     if try Self.tables(socket).contains(table) { return false }
-    try Self.make(table, flags: 0, for: role, own: ownPorts, socket)
+    try Self.make(table, flags: 0, for: role, own: ownPorts, spliced: spliced, socket)
     return true
   }
 }
 
 extension Ruleset {
+  /// What a connection takes in a message, in bytes.
+  private static let elementSize = 28
+
   /// Whether the table could be made with an owner; false where the kernel knows none: EINVAL
   /// before 5.12, EOPNOTSUPP for flags that newer ones do not know.
   private static func makeWithOwner(
     _ name: String, for role: Role, _ socket: borrowing NetlinkSocket
   ) throws(SystemError) -> Bool {
     do {
-      try make(name, flags: UInt32(NFT_TABLE_F_OWNER.rawValue), for: role, own: [], socket)
+      try make(name, flags: UInt32(NFT_TABLE_F_OWNER.rawValue), for: role, socket)
       return true
     } catch {
       if error.code == EINVAL || error.code == EOPNOTSUPP { return false }
@@ -111,16 +142,18 @@ extension Ruleset {
   }
 
   private static func make(
-    _ name: String, flags: UInt32, for role: Role, own: Set<UInt16>,
-    _ socket: borrowing NetlinkSocket
+    _ name: String, flags: UInt32, for role: Role, own: Set<UInt16> = [],
+    spliced: Set<FourTuple> = [], _ socket: borrowing NetlinkSocket
   ) throws(SystemError) {
-    // A range takes 40 bytes, a port of our own 16, the rest together less than 4 KiB.
-    let capacity = 8192 + 48 * role.ports.ranges.count + 16 * own.count
+    // A range takes 40 bytes, a port of our own 16, the rest together less than 6 KiB.
+    let capacity =
+      8192 + 48 * role.ports.ranges.count + 16 * own.count + elementSize * spliced.count
     var request = NetlinkRequest(sequence: socket.nextSequence(), capacity: capacity)
     request.beginTransaction()
     request.makeTable(name, flags: flags)
     request.fill(table: name, for: role)
     if !own.isEmpty { request.change(NFT_MSG_NEWSETELEM, own: own, in: name) }
+    if !spliced.isEmpty { request.add(spliced: spliced, in: name) }
     request.endTransaction()
     try send(request, socket, "make nftables table \(name)")
   }

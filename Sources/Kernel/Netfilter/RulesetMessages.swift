@@ -3,7 +3,7 @@
 
 import CMnl
 import Glibc
-import Wire
+package import Wire
 
 extension NetlinkRequest {
   /// Starts a transaction.
@@ -66,19 +66,32 @@ extension NetlinkRequest {
     }
   }
 
-  private mutating func make(_ set: PortSetName, in table: String) {
+  /// Adds connections of the kernel's.
+  package mutating func add(spliced tuples: some Sequence<FourTuple>, in table: String) {
+    change(NFT_MSG_NEWSETELEM, .spliced, in: table) {
+      for tuple in tuples { $0.element(tuple) }
+    }
+  }
+
+  /// Removes connections of the kernel's.
+  package mutating func remove(spliced tuples: some Sequence<FourTuple>, in table: String) {
+    change(NFT_MSG_DELSETELEM, .spliced, in: table) {
+      for tuple in tuples { $0.element(tuple) }
+    }
+  }
+
+  private mutating func make(_ set: SetName, in table: String) {
     begin(NFT_MSG_NEWSET, NLM_F_CREATE)
     put(NFTA_SET_TABLE, text: table)
     put(NFTA_SET_NAME, text: set.rawValue)
-    put(NFTA_SET_FLAGS, number: set == .ports ? NFT_SET_INTERVAL.rawValue : 0)
-    // nft(8)'s number for `type inet_service`, which it lists the set by.
-    put(NFTA_SET_KEY_TYPE, number: 13)
-    put(NFTA_SET_KEY_LEN, number: 2)
+    put(NFTA_SET_FLAGS, number: set.flags)
+    put(NFTA_SET_KEY_TYPE, number: set.type.number)
+    put(NFTA_SET_KEY_LEN, number: set.type.length)
     put(NFTA_SET_ID, number: set.id)
   }
 
   private mutating func change(
-    _ type: nf_tables_msg_types, _ set: PortSetName, in table: String,
+    _ type: nf_tables_msg_types, _ set: SetName, in table: String,
     _ elements: (inout NetlinkRequest) -> Void
   ) {
     begin(type, type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0)
@@ -99,6 +112,15 @@ extension NetlinkRequest {
     nest(NFTA_LIST_ELEM) {
       if flags != 0 { $0.put(NFTA_SET_ELEM_FLAGS, number: flags) }
       $0.nest(NFTA_SET_ELEM_KEY) { $0.put(Int(NFTA_DATA_VALUE.rawValue), port.bigEndian) }
+    }
+  }
+
+  private mutating func element(_ tuple: FourTuple) {
+    let key = [tuple.remote, tuple.local].flatMap {
+      [$0.address.rawValue.bigEndian, (UInt32($0.port) << 16).bigEndian]
+    }
+    nest(NFTA_LIST_ELEM) {
+      $0.nest(NFTA_SET_ELEM_KEY) { $0.put(Int(NFTA_DATA_VALUE.rawValue), key.span.octets) }
     }
   }
 

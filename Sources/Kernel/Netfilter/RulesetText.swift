@@ -21,10 +21,13 @@ public enum RulesetText {
     var lines = comment(role)
     lines += ["table inet \(table) {}", "delete table inet \(table)", "table inet \(table) {"]
     for set in role.sets {
-      let ports = set == .ports ? role.ports : own
-      let elements = ports.description.split(separator: ",").joined(separator: ", ")
-      lines += ["  set \(set.rawValue) {", "    type inet_service", "    flags interval"]
-      lines += ["    elements = { \(elements) }", "  }"]
+      lines += ["  set \(set.rawValue) {", "    type \(set.type.text)"]
+      if set != .spliced {
+        let ports = set == .ports ? role.ports : own
+        let elements = ports.description.split(separator: ",").joined(separator: ", ")
+        lines += ["    flags interval", "    elements = { \(elements) }"]
+      }
+      lines += ["  }"]
     }
     for chain in role.chains {
       lines += ["  chain \(chain.name) {"]
@@ -53,7 +56,7 @@ public enum RulesetText {
     _ role: Ruleset.Role, _ own: PortSet
   ) -> [(received: String, sent: String)] {
     switch role {
-    case .server(let ports):
+    case .server(let ports, _):
       return lists(ports).map { ("-m multiport --dports \($0)", "-m multiport --sports \($0)") }
     case .client(let server, let ports):
       return lists(ports).flatMap { ports in

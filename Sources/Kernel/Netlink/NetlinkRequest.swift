@@ -58,6 +58,14 @@ import CMnl
     precondition(unsafe mnl_attr_put_u32_check(message, capacity, UInt16(type), value))
   }
 
+  /// Adds an attribute of these bytes.
+  package mutating func put(_ type: Int, _ bytes: RawSpan) {
+    let isDone = unsafe bytes.withUnsafeBytes {
+      unsafe mnl_attr_put_check(message, capacity, UInt16(type), $0.count, $0.baseAddress)
+    }
+    precondition(isDone)
+  }
+
   /// Adds a string with a zero byte behind it.
   package mutating func put(_ type: Int, _ text: String) {
     precondition(unsafe mnl_attr_put_strz_check(message, capacity, UInt16(type), text))

@@ -37,10 +37,11 @@ struct ArgumentTest: Sendable {
 }
 
 extension AllowedCall {
-  /// All that are allowed. `usesSyslog` says whether syslog(3) may have to connect anew.
-  package static func all(usesSyslog: Bool) -> [AllowedCall] {
+  /// All that are allowed. `usesSyslog` says whether syslog(3) may have to connect anew, `showsDecoy`
+  /// whether TCP connections are taken over and passed on.
+  package static func all(usesSyslog: Bool, showsDecoy: Bool = false) -> [AllowedCall] {
     packets + sockets + [opening(usesSyslog ? inet + syslog : inet)] + files + memory + runtime
-      + aborting(getpid())
+      + options(showsDecoy: showsDecoy) + (showsDecoy ? streams : []) + aborting(getpid())
   }
 
   /// What moves packets, and the waits between. First, for kernels that run the filter each time.
@@ -66,17 +67,35 @@ extension AllowedCall {
     AllowedCall(SYS_sendto), AllowedCall(SYS_recvmsg),  // netlink; sendto for syslog(3) too
     AllowedCall(SYS_connect), AllowedCall(SYS_bind), AllowedCall(SYS_listen),
     AllowedCall(SYS_getsockname), AllowedCall(SYS_epoll_ctl),
-    AllowedCall(
-      SYS_setsockopt,
-      option(SOL_SOCKET, SO_RCVBUFFORCE), option(SOL_SOCKET, SO_RCVBUF),
-      option(SOL_SOCKET, SO_SNDBUFFORCE), option(SOL_SOCKET, SO_SNDBUF),
-      option(SOL_SOCKET, SO_REUSEADDR), option(SOL_SOCKET, SO_ATTACH_FILTER),
-      option(Int32(IPPROTO_TCP), TCP_MD5SIG_EXT), option(SOL_UDP, UDP_GRO)),
-    AllowedCall(
-      SYS_getsockopt,
-      option(SOL_SOCKET, SO_RCVBUF), option(SOL_SOCKET, SO_SNDBUF),
-      option(SOL_PACKET, PACKET_STATISTICS)),
   ]
+
+  /// What moves a decoy's bytes, and ends its connections.
+  private static let streams = [AllowedCall(SYS_recvfrom), AllowedCall(SYS_shutdown)]
+
+  private static func options(showsDecoy: Bool) -> [AllowedCall] {
+    let tcp = Int32(IPPROTO_TCP)
+    let set =
+      [
+        SO_RCVBUFFORCE, SO_RCVBUF, SO_SNDBUFFORCE, SO_SNDBUF, SO_REUSEADDR, SO_ATTACH_FILTER,
+      ].map { option(SOL_SOCKET, $0) } + [option(tcp, TCP_MD5SIG_EXT), option(SOL_UDP, UDP_GRO)]
+    let get = [
+      option(SOL_SOCKET, SO_RCVBUF), option(SOL_SOCKET, SO_SNDBUF),
+      option(SOL_PACKET, PACKET_STATISTICS),
+    ]
+    // isatty(3): syslog(3) prints to standard error too, and glibc asks before it writes there.
+    let control: [[ArgumentTest]] = [[.argument(1, is: TCGETS)], [.argument(1, is: rs_tcgets2)]]
+    let ofStreams =
+      [
+        TCP_REPAIR, TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, TCP_REPAIR_OPTIONS, TCP_REPAIR_WINDOW,
+        TCP_MAXSEG, TCP_NODELAY,
+      ].map { option(tcp, $0) } + [SO_LINGER, SO_BINDTOIFINDEX].map { option(SOL_SOCKET, $0) }
+    return [
+      AllowedCall(SYS_setsockopt, ways: showsDecoy ? set + ofStreams : set),
+      AllowedCall(SYS_getsockopt, ways: showsDecoy ? get + [option(tcp, TCP_INFO)] : get),
+      AllowedCall(
+        SYS_ioctl, ways: showsDecoy ? control + [[.argument(1, is: TIOCOUTQ)]] : control),
+    ]
+  }
 
   private static func option(_ level: Int32, _ name: Int32) -> [ArgumentTest] {
     [.argument(1, is: level), .argument(2, is: name)]
@@ -104,8 +123,6 @@ extension AllowedCall {
     AllowedCall(SYS_read), AllowedCall(SYS_write), AllowedCall(SYS_writev), AllowedCall(SYS_close),
     AllowedCall(SYS_openat), AllowedCall(SYS_dup3), AllowedCall(SYS_unlinkat),
     AllowedCall(SYS_fstat), AllowedCall(SYS_newfstatat), AllowedCall(SYS_lseek),
-    // isatty(3): syslog(3) prints to standard error too, and glibc asks before it writes there.
-    AllowedCall(SYS_ioctl, [.argument(1, is: TCGETS)], [.argument(1, is: rs_tcgets2)]),
   ]
 
   /// malloc(3). No memory becomes code.

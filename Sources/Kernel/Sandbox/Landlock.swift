@@ -28,11 +28,13 @@ struct Landlock: ~Copyable {
     }
   }
 
-  /// Rules for a kernel with this version that allow nothing yet.
-  init(version: Int32) throws(SystemError) {
+  /// Rules for a kernel with this version that allow nothing yet; `guardsConnections` is whether they
+  /// are about the ports that TCP connects to.
+  init(version: Int32, guardsConnections: Bool) throws(SystemError) {
+    let ports = guardsConnections ? Self.bindTCP | Self.connectTCP : Self.bindTCP
     var rules = rs_landlock_ruleset(
       handled_access_fs: Self.filesystemRights(version),
-      handled_access_net: version >= 4 ? Self.bindTCP | Self.connectTCP : 0,
+      handled_access_net: version >= 4 ? ports : 0,
       scoped: version >= 6 ? Self.abstractSockets | Self.signals : 0)
     ruleset = Descriptor(
       owning: try check("make Landlock rules") {
@@ -60,10 +62,10 @@ struct Landlock: ~Copyable {
     }
   }
 
-  /// Allows to bind TCP sockets to ports that the kernel chooses.
-  func allowChosenPorts() throws(SystemError) {
+  /// Allows to bind TCP sockets to a port; 0 stands for those that the kernel chooses.
+  func allow(bindingTo port: UInt16) throws(SystemError) {
     guard version >= 4 else { return }
-    var rule = rs_landlock_port(allowed_access: Self.bindTCP, port: 0)
+    var rule = rs_landlock_port(allowed_access: Self.bindTCP, port: UInt64(port))
     let ruleset = ruleset.rawValue
     try check("allow ports in Landlock's rules") {
       unsafe rs_landlock_add_rule(ruleset, UInt32(RS_LANDLOCK_RULE_NET_PORT), &rule)

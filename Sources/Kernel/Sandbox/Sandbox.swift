@@ -6,6 +6,7 @@
 
 import CLinux
 import Glibc
+public import Wire
 
 /// What a process goes on doing once it is confined.
 public struct Sandbox: Hashable, Sendable {
@@ -18,11 +19,16 @@ public struct Sandbox: Hashable, Sendable {
   public var removable: [String]
   /// Whether syslog(3) is used: it connects anew when the system's logger was restarted.
   public var usesSyslog: Bool
+  /// The ports of a server with a decoy, on which TCP connections are taken over; nil without one. To go
+  /// on with one is to connect to any port of its other side.
+  public var decoyPorts: PortSet?
 
   /// A sandbox with these files.
   public init(
-    readable: [String], writable: [String], removable: [String] = [], usesSyslog: Bool = false
+    readable: [String], writable: [String], removable: [String] = [], usesSyslog: Bool = false,
+    decoyPorts: PortSet? = nil
   ) {
+    self.decoyPorts = decoyPorts
     self.readable = readable
     self.writable = writable
     self.removable = removable
@@ -60,18 +66,22 @@ public struct Sandbox: Hashable, Sendable {
   }
 
   private func guardFiles(_ version: Int32) throws(SystemError) {
-    let landlock = try Landlock(version: version)
+    let landlock = try Landlock(version: version, guardsConnections: decoyPorts == nil)
     for path in readable { try landlock.allow(.read, at: path) }
     for path in writable { try landlock.allow(.write, at: path) }
     for path in removable { try landlock.allow(.remove, at: path) }
     // A client's guard sockets.
-    try landlock.allowChosenPorts()
+    try landlock.allow(bindingTo: 0)
+    for range in decoyPorts?.ranges ?? [] {
+      for port in range { try landlock.allow(bindingTo: port) }
+    }
     try landlock.enforce()
   }
 
   private func filterCalls() throws(SystemError) {
     let filter: SystemCallFilter
-    do { filter = try SystemCallFilter(AllowedCall.all(usesSyslog: usesSyslog)) } catch {
+    let calls = AllowedCall.all(usesSyslog: usesSyslog, showsDecoy: decoyPorts != nil)
+    do { filter = try SystemCallFilter(calls) } catch {
       throw SystemError(call: "build the system call filter (\(error))", code: E2BIG)
     }
     try Seccomp.install(filter)

@@ -149,6 +149,18 @@ final class Host {
     finish(at: now)
   }
 
+  func welcome(_ stranger: Stranger, at now: Instant) {
+    engine.welcome(stranger, into: &segments)
+    finish(at: now)
+  }
+
+  func turnAway(_ stranger: Stranger, at now: Instant) {
+    engine.turnAway(stranger, into: &segments)
+    finish(at: now)
+  }
+
+  func forget(_ tuple: FourTuple) { engine.forget(tuple) }
+
   /// Tells the engine a new path for all channels, and uses it for later ones.
   func setPath(_ path: Path) {
     self.path = path
@@ -185,7 +197,7 @@ final class Host {
         engine.setPath(path, channel: channel)
       case .channelClosed(let channel, _): channels[channel] = nil
       case .flowClosed, .connected, .disconnected, .unanswered, .sessionEnded, .datagramTooLarge,
-        .versionMismatch, .cipherMismatch:
+        .versionMismatch, .cipherMismatch, .stranger:
         break
       }
     }
