@@ -38,7 +38,7 @@ struct NetlinkFailure {
   /// failed on the way.
   init?(_ message: borrowing NetlinkMessage) {
     guard let negative = message.prefix(Int32.self), negative < 0 else { return nil }
-    code = -negative
+    code = Int32(clamping: negative.magnitude)
     let hasWords = message.header.nlmsg_flags & UInt16(NLM_F_ACK_TLVS) != 0
     if hasWords, Int32(message.header.nlmsg_type) == NLMSG_ERROR {
       words = message.attributes(behind: nlmsgerr.self).text(Int(NLMSGERR_ATTR_MSG.rawValue))
