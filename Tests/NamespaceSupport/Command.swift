@@ -151,6 +151,14 @@ private struct Pipe {
   }
 }
 
+/// Nothing of the tester's but the options of the sanitizers (ci/test --sanitize), which the program
+/// has with the tests.
+private let childEnvironment =
+  ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+  + ["ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"].compactMap { (name: String) in
+    unsafe getenv(name).map { "\(name)=\(unsafe String(cString: $0))" }
+  }
+
 private func spawn(_ command: [String], output: OpenFile, errors: OpenFile) throws -> pid_t {
   var actions = unsafe posix_spawn_file_actions_t()
   unsafe posix_spawn_file_actions_init(&actions)
@@ -167,10 +175,10 @@ private func spawn(_ command: [String], output: OpenFile, errors: OpenFile) thro
   unsafe posix_spawnattr_setsigmask(&attributes, &noSignals)
   unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
   var arguments = unsafe command.map { unsafe strdup($0) } + [nil]
-  var environment = unsafe [unsafe strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), nil]
+  var environment = unsafe childEnvironment.map { unsafe strdup($0) } + [nil]
   defer {
     for index in unsafe arguments.indices { unsafe free(arguments[index]) }
-    unsafe free(environment[0])
+    for index in unsafe environment.indices { unsafe free(environment[index]) }
   }
   var pid = pid_t()
   let error = unsafe posix_spawnp(&pid, command[0], &actions, &attributes, &arguments, &environment)
