@@ -36,7 +36,7 @@ public final class ChildProcess: Sendable {
   /// The process.
   public let pid: pid_t
   private let texts: [TextBuffer]
-  private let end = Mutex<Status?>(nil)
+  private let end = Shared<Status?>(nil)
 
   /// Starts a program, found through PATH.
   public init(_ command: [String]) throws {
@@ -52,7 +52,7 @@ public final class ChildProcess: Sendable {
   }
 
   deinit {
-    if end.withLock({ $0 }) == nil {
+    if end.current == nil {
       kill(pid, SIGKILL)
       wait()
     }
@@ -104,7 +104,7 @@ public final class ChildProcess: Sendable {
   }
 
   private func poll(_ options: Int32) -> Status? {
-    let (status, isNew) = end.withLock { end -> (Status?, Bool) in
+    let (status, isNew) = end.update { end -> (Status?, Bool) in
       if let end { return (end, false) }
       var raw: Int32 = 0
       guard unsafe waitpid(pid, &raw, options) == pid else { return (nil, false) }
@@ -123,18 +123,18 @@ public final class ChildProcess: Sendable {
 
 /// Text that one thread fills and others read.
 private final class TextBuffer: Sendable {
-  private let bytes = Mutex<[UInt8]>([])
+  private let bytes = Shared<[UInt8]>([])
   private let isAtEnd = Atomic(false)
 
   var isComplete: Bool { isAtEnd.load(ordering: .acquiring) }
-  var text: String { bytes.withLock { String(decoding: $0, as: UTF8.self) } }
+  var text: String { bytes.update { String(decoding: $0, as: UTF8.self) } }
 
   func fill(from file: OpenFile) {
     var chunk = [UInt8](repeating: 0, count: 65536)
     while true {
       let count = unsafe read(file.number, &chunk, chunk.count)
       guard count > 0 else { break }
-      bytes.withLock { $0 += chunk[..<count] }
+      bytes.update { $0 += chunk[..<count] }
     }
     isAtEnd.store(true, ordering: .releasing)
   }
