@@ -101,6 +101,27 @@ let package = Package(
   ]
 )
 
+// With RSOCK_FUZZ set, as ci/fuzz does it, the package is the fuzz targets. They can be linked with
+// the fuzzer's library only. An executable cannot import another one, so the program is a library
+// there, without its commands.
+if Context.environment["RSOCK_FUZZ"] != nil {
+  package.products = [.executable(name: "Fuzz", targets: ["Fuzz"])]
+  package.targets.removeAll { $0.type == .test || $0.type == .executable }
+  package.targets += [
+    .target(
+      name: "rsock", dependencies: ["Driver", "Engine", "Wire"],
+      exclude: ["RSock.swift", "Commands"],
+      swiftSettings: settings),
+    .systemLibrary(name: "CFuzzer", path: "Fuzz/CFuzzer"),
+    .executableTarget(
+      name: "Fuzz",
+      dependencies: [
+        "rsock", "Crypto", "Engine", "Kernel", "Wire", "CLinux", "CMnl", "Samples", "CFuzzer",
+      ],
+      path: "Fuzz/Sources", swiftSettings: settings),
+  ]
+}
+
 // One value of _GNU_SOURCE for every module and for Glibc, or their copies of a C type differ.
 for target in package.targets where target.type != .system && target.name != "CLinux" {
   target.cSettings = (target.cSettings ?? []) + [.define("_GNU_SOURCE")]

@@ -33,6 +33,10 @@ struct Listener {
     networkHandshakes = RateLimiter(
       perSecond: max(1, rate / 16), burst: max(1, rate / 4), key: secret)
   }
+
+  /// Takes other keys. A function, because an assignment through the engine's optional never releases
+  /// the old value (Swift 6.3, optimized).
+  mutating func setKeys(_ keys: [NamedKey]) { self.keys = KeyRing(keys) }
 }
 
 /// What the sessions of one key hold.

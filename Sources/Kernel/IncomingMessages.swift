@@ -6,13 +6,14 @@ import Wire
 
 /// The headers of messages to be received together, in memory allocated once.
 @safe struct IncomingMessages: ~Copyable {
+  private static let nameSize = 32  // a sockaddr_ll or sockaddr_in
   private static let controlSize = 64  // one tpacket_auxdata or UDP_GRO, with room
   /// How many errors that waited on the socket are skipped in one receive.
   private static let queuedErrorLimit = 8
 
   private let headers: UnsafeMutablePointer<mmsghdr>
   private let vectors: UnsafeMutablePointer<iovec>
-  private let names: UnsafeMutablePointer<sockaddr_in>
+  private let names: UnsafeMutableRawPointer
   private let controls: UnsafeMutableRawPointer
   private let capacity: Int
   // What the headers point into, and how many of them the kernel has changed since.
@@ -28,7 +29,7 @@ import Wire
     self.capacity = capacity
     unsafe headers = .allocate(capacity: capacity)
     unsafe vectors = .allocate(capacity: capacity)
-    unsafe names = .allocate(capacity: capacity)
+    unsafe names = .allocate(byteCount: capacity * Self.nameSize, alignment: 8)
     unsafe controls = .allocate(byteCount: capacity * Self.controlSize, alignment: 8)
     unsafe memory = nil
   }
@@ -84,7 +85,7 @@ import Wire
         iov_base: batch.memory.baseAddress! + index &* batch.slotSize, iov_len: batch.slotSize)
       unsafe headers[index] = mmsghdr(
         msg_hdr: msghdr(
-          msg_name: names + index, msg_namelen: socklen_t(MemoryLayout<sockaddr_in>.size),
+          msg_name: names + index &* Self.nameSize, msg_namelen: socklen_t(Self.nameSize),
           msg_iov: vectors + index, msg_iovlen: 1,
           msg_control: controls + index &* Self.controlSize, msg_controllen: Self.controlSize,
           msg_flags: 0),
@@ -102,7 +103,8 @@ import Wire
   /// Who sent message `index` of a UDP socket.
   func source(of index: Int) -> Endpoint {
     precondition(index >= 0 && index < used)
-    return unsafe Endpoint(names[index])
+    return unsafe Endpoint(
+      names.load(fromByteOffset: index &* Self.nameSize, as: sockaddr_in.self))
   }
 
   /// The control message of that kind of message `index`; nil where there is none.

@@ -92,18 +92,28 @@ extension PacketSocket {
   private func slot(
     _ index: Int, startingAt start: Int, in batch: borrowing PacketBatch
   ) -> PacketSlot? {
-    let headerSize = MemoryLayout<virtio_net_hdr>.size
-    guard let length = incoming.length(of: index), length >= headerSize,
+    guard let length = incoming.length(of: index),
       let auxiliary = incoming.control(
         tpacket_auxdata.self, of: index, level: SOL_PACKET, kind: PACKET_AUXDATA)
     else { return nil }
-    let offset = headerSize &+ Int(auxiliary.tp_net)
-    guard offset <= length else { return nil }
-    let header = unsafe batch.bytes(start..<start &+ headerSize).unsafeLoadUnaligned(
-      as: virtio_net_hdr.self)
-    let trusted = UInt8(VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID)
     return PacketSlot(
-      offset: start &+ offset, length: length &- offset,
+      received: batch.bytes(start..<start &+ length), at: start,
+      networkOffset: Int(auxiliary.tp_net))
+  }
+}
+
+extension PacketSlot {
+  /// The packet in the `bytes` of a message, which start at `start` of a batch's memory: behind the
+  /// virtio header and `networkOffset` bytes of link header. Nil where the message ends before that.
+  @inline(__always)
+  init?(received bytes: RawSpan, at start: Int, networkOffset: Int) {
+    let headerSize = MemoryLayout<virtio_net_hdr>.size
+    let offset = headerSize &+ networkOffset
+    guard networkOffset >= 0, offset <= bytes.byteCount else { return nil }
+    let header = unsafe bytes.unsafeLoadUnaligned(as: virtio_net_hdr.self)
+    let trusted = UInt8(VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID)
+    self.init(
+      offset: start &+ offset, length: bytes.byteCount &- offset,
       segmentSize: header.gso_type == VIRTIO_NET_HDR_GSO_NONE ? 0 : Int(header.gso_size),
       isChecksumTrusted: header.flags & trusted != 0)
   }

@@ -64,7 +64,9 @@ public struct DatagramRun: Sendable {
     unsafe pieceStorage[pieceCount] =
       Piece(origin: .packets, offset: payload.lowerBound, length: payload.count)
     pieceCount &+= 1
-    if count > 0, unsafe joinLast(&runStorage[count &- 1], flow: flow, length: payload.count) {
+    // A copy of the pointer: see PieceList.
+    let runs = unsafe runStorage
+    if count > 0, unsafe joinLast(&runs[count &- 1], flow: flow, length: payload.count) {
       return true
     }
     unsafe runStorage[count] = DatagramRun(

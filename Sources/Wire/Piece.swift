@@ -39,7 +39,9 @@ public struct Piece: Sendable {
     if count > first {
       let last = unsafe storage[count &- 1]
       if last.origin == piece.origin, last.offset &+ last.length == piece.offset {
-        unsafe storage[count &- 1].length &+= piece.length
+        // The compiler of Swift 6.3 cannot change the element where it is, with the thread sanitizer.
+        let pieces = unsafe storage
+        unsafe pieces[count &- 1].length &+= piece.length
         return
       }
     }

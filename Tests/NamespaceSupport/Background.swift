@@ -6,25 +6,24 @@ import Synchronization
 
 /// A function that runs on a thread of its own, and its result.
 public final class Background<Result: Sendable>: Sendable {
-  private let result = Mutex<Result?>(nil)
-  private let thread: Mutex<pthread_t?>
+  private let result = Shared<Result?>(nil)
+  private let thread = Shared<pthread_t?>(nil)
 
   /// Starts the thread.
   public init(_ body: @escaping @Sendable () -> Result) {
-    thread = Mutex(nil)
     let handle = startThread { [self] in
       let value = body()
-      result.withLock { $0 = value }
+      result.update { $0 = value }
     }
-    thread.withLock { $0 = handle }
+    thread.update { $0 = handle }
   }
 
   /// Waits for the end. To be called once.
   public func join() -> Result {
-    let handle = thread.withLock { $0.take() }
+    let handle = thread.update { $0.take() }
     guard let handle else { preconditionFailure("joined twice") }
     pthread_join(handle, nil)
-    return result.withLock { $0! }
+    return result.current!
   }
 }
 
@@ -77,20 +76,33 @@ func hurry() {
   _ = setpriority(PRIO_PROCESS, 0, priority)
 }
 
-/// A value that threads share.
-public final class Shared<Value: Sendable>: Sendable {
-  private let value: Mutex<Value>
+/// A value that threads share. A pthread mutex guards it: the thread sanitizer knows those, and takes
+/// what a `Mutex` guards for races.
+@safe public final class Shared<Value: Sendable>: @unchecked Sendable {
+  private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private var value: Value
 
   /// Shares a value.
-  public init(_ value: Value) { self.value = Mutex(value) }
+  public init(_ value: Value) {
+    self.value = value
+    let error = unsafe pthread_mutex_init(lock, nil)
+    precondition(error == 0, "pthread_mutex_init")
+  }
+
+  deinit {
+    unsafe pthread_mutex_destroy(lock)
+    unsafe lock.deallocate()
+  }
 
   /// The value now.
-  public var current: Value { value.withLock { $0 } }
+  public var current: Value { update { $0 } }
 
   /// Reads or changes the value while nobody else does.
   @discardableResult
   public func update<Result: Sendable>(_ body: (inout Value) throws -> Result) rethrows -> Result {
-    try value.withLock { value in try body(&value) }
+    unsafe pthread_mutex_lock(lock)
+    defer { unsafe pthread_mutex_unlock(lock) }
+    return try body(&value)
   }
 }
 

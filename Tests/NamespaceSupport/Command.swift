@@ -36,7 +36,7 @@ public final class ChildProcess: Sendable {
   /// The process.
   public let pid: pid_t
   private let texts: [TextBuffer]
-  private let end = Mutex<Status?>(nil)
+  private let end = Shared<Status?>(nil)
   private let coreFlag = Atomic(false)
 
   /// Starts a program, found through PATH.
@@ -53,7 +53,7 @@ public final class ChildProcess: Sendable {
   }
 
   deinit {
-    if end.withLock({ $0 }) == nil {
+    if end.current == nil {
       kill(pid, SIGKILL)
       wait()
     }
@@ -107,7 +107,7 @@ public final class ChildProcess: Sendable {
   }
 
   private func poll(_ options: Int32) -> Status? {
-    let (status, isNew) = end.withLock { end -> (Status?, Bool) in
+    let (status, isNew) = end.update { end -> (Status?, Bool) in
       if let end { return (end, false) }
       var raw: Int32 = 0
       guard unsafe waitpid(pid, &raw, options) == pid else { return (nil, false) }
@@ -127,18 +127,18 @@ public final class ChildProcess: Sendable {
 
 /// Text that one thread fills and others read.
 private final class TextBuffer: Sendable {
-  private let bytes = Mutex<[UInt8]>([])
+  private let bytes = Shared<[UInt8]>([])
   private let isAtEnd = Atomic(false)
 
   var isComplete: Bool { isAtEnd.load(ordering: .acquiring) }
-  var text: String { bytes.withLock { String(decoding: $0, as: UTF8.self) } }
+  var text: String { bytes.update { String(decoding: $0, as: UTF8.self) } }
 
   func fill(from file: OpenFile) {
     var chunk = [UInt8](repeating: 0, count: 65536)
     while true {
       let count = unsafe read(file.number, &chunk, chunk.count)
       guard count > 0 else { break }
-      bytes.withLock { $0 += chunk[..<count] }
+      bytes.update { $0 += chunk[..<count] }
     }
     isAtEnd.store(true, ordering: .releasing)
   }
@@ -154,6 +154,14 @@ private struct Pipe {
     (reading, writing) = (OpenFile(ends[0]), OpenFile(ends[1]))
   }
 }
+
+/// Nothing of the tester's but the options of the sanitizers (ci/test --sanitize), which the program
+/// has with the tests.
+private let childEnvironment =
+  ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+  + ["ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"].compactMap { (name: String) in
+    unsafe getenv(name).map { "\(name)=\(unsafe String(cString: $0))" }
+  }
 
 private func spawn(_ command: [String], output: OpenFile, errors: OpenFile) throws -> pid_t {
   var actions = unsafe posix_spawn_file_actions_t()
@@ -171,10 +179,10 @@ private func spawn(_ command: [String], output: OpenFile, errors: OpenFile) thro
   unsafe posix_spawnattr_setsigmask(&attributes, &noSignals)
   unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
   var arguments = unsafe command.map { unsafe strdup($0) } + [nil]
-  var environment = unsafe [unsafe strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), nil]
+  var environment = unsafe childEnvironment.map { unsafe strdup($0) } + [nil]
   defer {
     for index in unsafe arguments.indices { unsafe free(arguments[index]) }
-    unsafe free(environment[0])
+    for index in unsafe environment.indices { unsafe free(environment[index]) }
   }
   var pid = pid_t()
   let error = unsafe posix_spawnp(&pid, command[0], &actions, &attributes, &arguments, &environment)

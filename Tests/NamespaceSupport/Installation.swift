@@ -2,7 +2,6 @@
 // user.
 
 import Glibc
-import Synchronization
 
 /// What `setcap` gave the binary.
 public enum Grant: String, Sendable {
@@ -19,11 +18,11 @@ public enum Installation {
   /// The ordinary user: nobody, nogroup.
   public static let user = 65534
   private static let prefix = "rsock-test"
-  private static let made = Mutex<[Grant: String]>([:])
+  private static let made = Shared<[Grant: String]>([:])
 
   /// The path of a copy with the capabilities of `grant`.
   public static func binary(_ grant: Grant = .all) throws -> String {
-    try made.withLock { made in
+    try made.update { made in
       if let path = made[grant] { return path }
       let path = try directory.get() + "/rsock-\(made.count)"
       try run("cp", try original(), path)

@@ -107,10 +107,16 @@ let program: String = {
   return own.prefix(upTo: own.lastIndex(of: "/")!) + "/rsock"
 }()
 
+/// The options of the sanitizers (ci/test --sanitize), which the program has with the tests.
+private let sanitizerOptions = ["ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"].compactMap { (name: String) in
+  unsafe getenv(name).map { "\(name)=\(unsafe String(cString: $0))" }
+}
+
 extension Scratch {
-  /// The environment of a run: nothing of the tester's but the path.
+  /// The environment of a run: nothing of the tester's but a sanitizer's options.
   func environment(_ extra: [String] = []) -> [String] {
-    ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "COLUMNS=80", "RUNTIME_DIRECTORY=\(path)"] + extra
+    ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "COLUMNS=80", "RUNTIME_DIRECTORY=\(path)"]
+      + sanitizerOptions + extra
   }
 
   /// Runs rsock to its end; for runs that end by themselves before they touch the network.

@@ -122,7 +122,7 @@ import Wire
   @Test(arguments: [TCPFlags.syn, [.syn, .ack]]) func lostSYN(_ lost: TCPFlags) {
     let world = World(ports: 10_001...10_001)
     var dropped: [Instant] = []
-    world.middlebox = { packet, _ in
+    world.middlebox = { [unowned world] packet, _ in
       guard packet.flags == lost, dropped.count < 3 else { return packet }
       dropped.append(world.now)
       return nil
@@ -139,7 +139,7 @@ import Wire
     var dropped: [Instant] = []
     var sequences: Set<UInt32> = []
     var bodies: Set<[UInt8]> = []
-    world.middlebox = { packet, direction in
+    world.middlebox = { [unowned world] packet, direction in
       guard direction == way, packet.firstByte == HandshakeRecord.type else { return packet }
       sequences.insert(packet.sequence)
       bodies.insert(Array(packet.bytes[packet.headerLength...]))

@@ -140,7 +140,7 @@ import Wire
     let victim = try #require(world.client.channels.values.first { $0.remote.port == 10_004 })
     var firstLost: [World.Direction: Instant] = [:]
     var lastLost: [World.Direction: Instant] = [:]
-    world.middlebox = { packet, direction in
+    world.middlebox = { [unowned world] packet, direction in
       guard packet.source == victim.local || packet.destination == victim.local else {
         return packet
       }

@@ -35,7 +35,7 @@ import Wire
     world.run(for: .seconds(2000))
     var last = world.now
     var longest = Duration.zero
-    world.middlebox = { packet, _ in
+    world.middlebox = { [unowned world] packet, _ in
       longest = max(longest, world.now - last)
       last = world.now
       return packet

@@ -10,7 +10,7 @@ import Wire
     world.connect()
     var ids: [UInt16: Instant] = [:]
     var shortest = Duration.seconds(1_000_000)
-    world.middlebox = { packet, direction in
+    world.middlebox = { [unowned world] packet, direction in
       guard direction == .toServer, packet.firstByte == FrameType.datagram.rawValue else {
         return packet
       }

@@ -51,12 +51,13 @@ static inline int rs_prctl(int option, unsigned long argument) {
 }
 
 // The data of the first control message of that kind, or NULL where there is none with at least
-// `size` bytes (cmsg(3)).
+// `size` bytes (cmsg(3)). The macros do not compare the length of the last one with the buffer's.
 static inline const void *rs_control_data(struct msghdr *message, int level, int type,
                                           size_t size) {
+  const unsigned char *end = (unsigned char *)message->msg_control + message->msg_controllen;
   for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
     if (c->cmsg_level == level && c->cmsg_type == type && c->cmsg_len >= CMSG_LEN(size))
-      return CMSG_DATA(c);
+      return (size_t)(end - CMSG_DATA(c)) >= size ? CMSG_DATA(c) : NULL;
   return NULL;
 }
 

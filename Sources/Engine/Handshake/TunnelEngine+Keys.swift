@@ -11,7 +11,7 @@ extension TunnelEngine {
       return
     }
     let left = Set(keys.filter { listener?.keys.contains($0) == true }.map(\.name))
-    listener?.keys = KeyRing(keys)
+    listener?.setKeys(keys)
     for index in Array(unconfirmed.values) where !isClaimed(channels[index].claim, by: left) {
       forgetUnconfirmed(index)
     }

@@ -14,14 +14,19 @@ public enum LocalAddresses {
     header.ifa_family = UInt8(AF_INET)
     var request = NetlinkRequest(sequence: socket.nextSequence())
     request.begin(UInt16(RTM_GETADDR), NLM_F_DUMP, header)
-    return try socket.query("list addresses", request) { message in
-      let attributes = message.attributes(behind: ifaddrmsg.self)
-      guard Int(message.header.nlmsg_type) == RTM_NEWADDR,
-        let header = message.prefix(ifaddrmsg.self), Int32(header.ifa_family) == AF_INET,
-        // IFA_ADDRESS is the peer's on a point-to-point link (if_addr.h).
-        let address = attributes.address(Int(IFA_LOCAL))
-      else { return nil }
-      return (address, Int32(bitPattern: header.ifa_index))
-    }
+    return try socket.query("list addresses", request) { address($0) }
+  }
+
+  /// The address that a message describes.
+  static func address(
+    _ message: borrowing NetlinkMessage
+  ) -> (address: IPv4Address, interfaceIndex: Int32)? {
+    let attributes = message.attributes(behind: ifaddrmsg.self)
+    guard Int(message.header.nlmsg_type) == RTM_NEWADDR,
+      let header = message.prefix(ifaddrmsg.self), Int32(header.ifa_family) == AF_INET,
+      // IFA_ADDRESS is the peer's on a point-to-point link (if_addr.h).
+      let address = attributes.address(Int(IFA_LOCAL))
+    else { return nil }
+    return (address, Int32(bitPattern: header.ifa_index))
   }
 }

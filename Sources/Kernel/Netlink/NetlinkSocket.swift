@@ -75,7 +75,7 @@ import Glibc
       try check(verb()) {
         unsafe bytes.withUnsafeBytes { unsafe mnl_socket_sendto(socket, $0.baseAddress, $0.count) }
       }
-      var answer = Answer<Element>()
+      var answer = NetlinkAnswer<Element>()
       while let received = try receive(verb()) {
         answer.read(received, sequence: request.sequence, port: portID, parse)
       }
@@ -110,52 +110,5 @@ extension NetlinkSocket {
       let count = unsafe mnl_socket_recvfrom(socket, buffer.baseAddress, buffer.count)
       if count == -1, errno != ENOBUFS, errno != EINTR, errno != ENOSPC { return }
     }
-  }
-}
-
-/// What the kernel answered so far.
-private struct Answer<Element> {
-  var elements: [Element] = []
-  var failure: Failure?
-  var isInterrupted = false
-
-  mutating func read(
-    _ bytes: RawSpan, sequence: UInt32, port: UInt32,
-    _ parse: (borrowing NetlinkMessage) -> Element?
-  ) {
-    var rest = bytes
-    while let message = NetlinkMessage(rest) {
-      rest = message.rest
-      guard message.header.nlmsg_seq == sequence, message.header.nlmsg_pid == port else { continue }
-      isInterrupted = isInterrupted || message.header.nlmsg_flags & UInt16(NLM_F_DUMP_INTR) != 0
-      switch Int32(message.header.nlmsg_type) {
-      case NLMSG_ERROR, NLMSG_DONE: failure = failure ?? Failure(message)
-      case NLMSG_NOOP, NLMSG_OVERRUN: continue
-      default: if let element = parse(message) { elements.append(element) }
-      }
-    }
-  }
-}
-
-/// The kernel's refusal.
-private struct Failure {
-  let code: Int32
-  let words: String?
-
-  /// Nil where the message says that all went well. `NLMSG_DONE` has a code too where a dump
-  /// failed on the way.
-  init?(_ message: borrowing NetlinkMessage) {
-    guard let negative = message.prefix(Int32.self), negative < 0 else { return nil }
-    code = -negative
-    let hasWords = message.header.nlmsg_flags & UInt16(NLM_F_ACK_TLVS) != 0
-    if hasWords, Int32(message.header.nlmsg_type) == NLMSG_ERROR {
-      words = message.attributes(behind: nlmsgerr.self).text(Int(NLMSGERR_ATTR_MSG.rawValue))
-    } else {
-      words = nil
-    }
-  }
-
-  func error(_ verb: String) -> SystemError {
-    SystemError(call: verb, code: code, remedy: words.map { "The kernel says: \($0)" })
   }
 }

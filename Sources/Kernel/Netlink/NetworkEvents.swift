@@ -54,18 +54,25 @@ public struct NetworkEvents: ~Copyable {
     var rest = bytes
     while let message = NetlinkMessage(rest) {
       rest = message.rest
-      if let event = Self.event(message) { events.append(event) }
+      if let event = NetworkEvent(message) { events.append(event) }
     }
     return events
   }
+}
 
-  private static func event(_ message: borrowing NetlinkMessage) -> NetworkEvent? {
+extension NetworkEvent {
+  /// The change that a message tells of.
+  init?(_ message: borrowing NetlinkMessage) {
     switch Int(message.header.nlmsg_type) {
-    case RTM_NEWLINK, RTM_DELLINK: Link(message).map { .link($0) }
-    case RTM_NEWNEIGH, RTM_DELNEIGH: Neighbour(message).map { .neighbour($0) }
-    case RTM_NEWADDR, RTM_DELADDR: .addresses
-    case RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWRULE, RTM_DELRULE: .routes
-    default: nil
+    case RTM_NEWLINK, RTM_DELLINK:
+      guard let link = Link(message) else { return nil }
+      self = .link(link)
+    case RTM_NEWNEIGH, RTM_DELNEIGH:
+      guard let neighbour = Neighbour(message) else { return nil }
+      self = .neighbour(neighbour)
+    case RTM_NEWADDR, RTM_DELADDR: self = .addresses
+    case RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWRULE, RTM_DELRULE: self = .routes
+    default: return nil
     }
   }
 }

@@ -58,7 +58,7 @@ public enum Routes {
 extension Route {
   /// The route that a message describes. The kernel names a source that it chose, not one that
   /// was asked for.
-  fileprivate init?(_ message: borrowing NetlinkMessage, from asked: IPv4Address?) {
+  init?(_ message: borrowing NetlinkMessage, from asked: IPv4Address?) {
     let attributes = message.attributes(behind: rtmsg.self)
     guard Int(message.header.nlmsg_type) == RTM_NEWROUTE,
       let header = message.prefix(rtmsg.self), Int32(header.rtm_family) == AF_INET,
