@@ -108,7 +108,8 @@ let program: String = {
 }()
 
 /// The options of the sanitizers (ci/test --sanitize), which the program has with the tests.
-private let sanitizerOptions = ["ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"].compactMap { (name: String) in
+private let sanitizerOptions = ["ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"].compactMap {
+  (name: String) in
   unsafe getenv(name).map { "\(name)=\(unsafe String(cString: $0))" }
 }
 
