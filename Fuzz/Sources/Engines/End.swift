@@ -12,11 +12,13 @@ final class End {
   private var engine: TunnelEngine
   /// What it has sent since it was last taken.
   private var outgoing: [Packet] = []
-  /// Whether dials find a way.
+  /// Whether dials find a way, and strangers the decoy.
   var hasRoute = true
   var path: Path
   private var channels: [Int: FourTuple] = [:]
   private var flows: Set<Int> = []
+  /// Who is shown the decoy.
+  private var strangers: [Stranger] = []
   private var nextPort: UInt16 = 40_000
 
   // Small, since thousands of them are made a second: all datagrams are the same zeros, and packets
@@ -136,6 +138,11 @@ final class End {
     engine.setClock(milliseconds, at: now)
   }
 
+  /// A stranger's connection ends.
+  func forgetStranger() {
+    if let stranger = strangers.popLast() { engine.forget(stranger.tuple) }
+  }
+
   func setPath(_ path: Path, channel: Int) { engine.setPath(path, channel: channel) }
 
   func setInterfaceMTU(_ mtu: Int) { engine.setInterfaceMTUs([address: mtu]) }
@@ -204,11 +211,24 @@ final class End {
       case .channelClosed(let channel, let tuple):
         require(channels.removeValue(forKey: channel) == tuple, "what closes was open")
       case .flowClosed(let flow): flows.remove(flow)
+      case .stranger(let stranger): receive(stranger)
       case .connected, .disconnected, .unanswered, .sessionEnded, .datagramTooLarge,
         .versionMismatch, .cipherMismatch:
         break
       }
     }
+  }
+
+  private func receive(_ stranger: Stranger) {
+    require(stranger.payload.count <= Stranger.payloadLimit, "a stranger is bounded")
+    require(!strangers.contains { $0.tuple == stranger.tuple }, "a stranger comes once")
+    if hasRoute {
+      strangers.append(stranger)
+      engine.welcome(stranger, into: &segments)
+    } else {
+      engine.turnAway(stranger, into: &segments)
+    }
+    collectSegments()
   }
 
   private func dial(_ slot: Int, _ remote: Endpoint, at now: Instant) {

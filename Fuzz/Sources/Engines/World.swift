@@ -62,14 +62,20 @@ struct World {
     }
   }
 
-  /// Keys and ciphers.
+  /// Keys and ciphers, and what strangers are shown.
   private struct Protection {
     private let kind: UInt8
 
-    init(_ choice: UInt8) { kind = choice & 7 }
+    private let hasDecoy: Bool
+
+    init(_ choice: UInt8) {
+      kind = choice & 7
+      hasDecoy = choice & 8 != 0
+    }
 
     func apply(to server: inout EngineConfiguration, _ client: inout EngineConfiguration) {
       guard kind > 2 else { return }
+      server.hasDecoy = hasDecoy
       server.keys = [World.key, World.otherKey]
       client.keys = [kind == 7 ? NamedKey(key: SecretKey { $0.set(3 as UInt8, at: 0) }) : World.key]
       switch kind {
@@ -84,7 +90,7 @@ struct World {
   /// What a byte of the script can mean.
   private enum Step: UInt8, CaseIterable {
     case exchange, deliver, lose, change, again, forge, stranger, raw, wait, appSends, targetSends
-    case close, network, path, interface, route, keys, clock, insider
+    case close, network, path, interface, route, keys, clock, insider, forget
   }
 
   private mutating func take(_ step: Step) {
@@ -105,10 +111,11 @@ struct World {
     case .network: client.networkChanged(at: now)
     case .path: setPath()
     case .interface: server.setInterfaceMTU(script.size())
-    case .route: client.hasRoute.toggle()
+    case .route: end(script.byte()).hasRoute.toggle()
     case .keys: setKeys()
     case .clock: end(script.byte()).setClock(UInt64(script.long()) << 10, at: now)
     case .insider: insider()
+    case .forget: server.forgetStranger()
     }
     collect()
   }

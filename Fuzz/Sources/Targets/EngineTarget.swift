@@ -8,10 +8,13 @@ extension FuzzTarget {
     var world = World(Script(input))
     world.play()
   } seeds: {
-    // Without a key, and with one.
+    // Without a key, and with one; for those who have none also with a decoy.
     let plain = engineScripts.mapValues { [0, 0, 3, 7] + $0 }
     let sealed = engineScripts.map { ("sealed-" + $0.key, [0, 3, 3, 7] + $0.value) }
-    return plain.merging(sealed) { $1 }
+    let shown = ["stranger", "second-hello", "raw"].map { name in
+      ("shown-" + name, [0, 0x0B, 3, 7] + (engineScripts[name] ?? []) + [19])
+    }
+    return plain.merging(sealed + shown) { $1 }
   }
 }
 
@@ -47,7 +50,7 @@ private let engineScripts: [String: [UInt8]] = [
   "server-closes": [9, 0, 9, 0, 3, 11, 0, 2, 1, 8, 0x36, 0, 9],
   // The network changes; paths with less room, and with none.
   "network": [12, 0, 5, 13, 2, 0xF0, 0x02, 0x58, 9, 0, 200, 13, 4, 30, 9, 0, 200, 0, 5]
-    + [14, 0xF0, 0x05, 0x00, 15, 12, 8, 0x46, 15, 0, 15],
+    + [14, 0xF0, 0x05, 0x00, 15, 1, 12, 8, 0x46, 15, 1, 0, 15],
   // One who has the key: SYN, first message, a datagram and a probe, a number far ahead, a close.
   "insider": [18, 0, 1, 9, 9, 9, 9, 1, 8, 18, 0, 1, 0, 0, 7, 7, 7, 7, 0x10, 5, 0, 0, 1, 8]
     + [5, 1, 0, 0, 0, 2, 0x61, 9, 1, 0, 0x63, 4, 0, 0, 1, 8]
