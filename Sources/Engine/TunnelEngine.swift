@@ -151,7 +151,10 @@ public struct TunnelEngine: ~Copyable {
 
   /// An engine. A client dials at once: see `nextEvent()`.
   public init(_ configuration: EngineConfiguration, entropy: Entropy, at now: Instant) {
-    self.configuration = configuration
+    var kept = configuration
+    // Those of the listener, or the client's, are the only ones: they may be replaced.
+    kept.keys = []
+    self.configuration = kept
     limits = configuration.limits
     held = HoldQueue(byteLimit: limits.queuedBytes)
     secret = entropy.secret
