@@ -52,7 +52,7 @@ struct ClientRole: TunnelRole, ~Copyable {
     self.apps = apps
   }
 
-  func filter(addresses: [IPv4Address]) throws(SystemError) -> SocketFilter {
+  func filter(addresses: [IPAddress]) throws(SystemError) -> SocketFilter {
     let local = configuration.tunnel.localAddress.map { [$0] } ?? addresses
     return try TunnelFilter.client(
       server: configuration.server, ports: configuration.tunnel.ports, addresses: local)

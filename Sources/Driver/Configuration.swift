@@ -8,7 +8,7 @@ public struct TunnelConfiguration: Hashable, Sendable {
   /// The server's ports.
   public var ports: PortSet
   /// The local address to use; nil where the route decides.
-  public var localAddress: IPv4Address?
+  public var localAddress: IPAddress?
   /// The network device to stay on; nil where the route decides.
   public var device: String?
   /// How long a flow may be idle before it is released.
@@ -78,7 +78,7 @@ public struct ClientConfiguration: Hashable, Sendable {
   /// What both roles are told.
   public var tunnel: TunnelConfiguration
   /// The server's address.
-  public var server: IPv4Address
+  public var server: IPAddress
   /// Where the app's datagrams are taken in.
   public var listen: Endpoint
   /// How many channels may live at once.
@@ -88,7 +88,7 @@ public struct ClientConfiguration: Hashable, Sendable {
 
   /// A configuration from its parts.
   public init(
-    tunnel: TunnelConfiguration, server: IPv4Address, listen: Endpoint, maxChannels: Int = 16
+    tunnel: TunnelConfiguration, server: IPAddress, listen: Endpoint, maxChannels: Int = 16
   ) {
     self.tunnel = tunnel
     self.server = server

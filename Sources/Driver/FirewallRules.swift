@@ -8,7 +8,7 @@ public enum RulesRole: Hashable, Sendable {
   /// A server on these ports.
   case server(ports: PortSet)
   /// A client of the server at this address and these ports.
-  case client(server: IPv4Address, ports: PortSet)
+  case client(server: IPAddress, ports: PortSet)
 }
 
 /// The rules of a role as a file for `nft -f`; the same as iptables commands follow in comments, so

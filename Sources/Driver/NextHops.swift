@@ -13,7 +13,7 @@ struct NextHop {
   /// The neighbour that `link` depends on, known or not; nil where it depends on none.
   let neighbour: NeighbourKey?
   /// The address to send from.
-  let source: IPv4Address
+  let source: IPAddress
   /// What the way can carry.
   let path: Path
 }
@@ -21,7 +21,7 @@ struct NextHop {
 /// Who has to be known to write a link header.
 struct NeighbourKey: Hashable {
   let interface: Int32
-  let address: IPv4Address
+  let address: IPAddress
 }
 
 /// What changed.
@@ -51,7 +51,7 @@ struct NextHops: ~Copyable {
     /// again, and where its question is lost (the other end's link comes up a moment later) not
     /// before another second: until then the neighbour is most likely where it was.
     var neighbours: [NeighbourKey: LinkAddress] = [:]
-    var addresses: [IPv4Address: Int] = [:]
+    var addresses: [IPAddress: Int] = [:]
   }
 
   /// Reads the network's state. `device` is the one to stay on, where there is one.
@@ -64,7 +64,7 @@ struct NextHops: ~Copyable {
   }
 
   /// The host's addresses, each with the MTU of its device in bytes.
-  var addresses: [IPv4Address: Int] { state.addresses }
+  var addresses: [IPAddress: Int] { state.addresses }
 
   /// Throws where another device now has the name of the one to stay on, as ppp0 after the line was
   /// cut: the sockets are bound to the old one, and it took a capability to open them.
@@ -115,7 +115,7 @@ struct NextHops: ~Copyable {
   }
 
   /// Whom to hand packets to on the link; nil where the raw socket has to be used.
-  private func neighbour(on route: Route, to remote: IPv4Address) -> NeighbourKey? {
+  private func neighbour(on route: Route, to remote: IPAddress) -> NeighbourKey? {
     guard transmit == .auto, !route.isLocal, !route.hasIPv6Gateway else { return nil }
     return NeighbourKey(interface: route.interfaceIndex, address: route.gateway ?? remote)
   }

@@ -87,7 +87,7 @@ struct ServerRole: TunnelRole, ~Copyable {
     self.guards = guards
   }
 
-  func filter(addresses: [IPv4Address]) throws(SystemError) -> SocketFilter {
+  func filter(addresses: [IPAddress]) throws(SystemError) -> SocketFilter {
     let local = configuration.tunnel.localAddress.map { [$0] } ?? addresses
     return try TunnelFilter.server(ports: configuration.tunnel.ports, addresses: local)
   }

@@ -14,7 +14,7 @@ import Wire
 /// What differs between the roles: where datagrams go to and come from, and who opens channels.
 protocol TunnelRole: ~Copyable {
   /// The filter of the packet socket.
-  func filter(addresses: [IPv4Address]) throws(SystemError) -> SocketFilter
+  func filter(addresses: [IPAddress]) throws(SystemError) -> SocketFilter
   /// The loop is about to start: watch the role's sockets.
   mutating func begin(_ tunnel: inout Tunnel) throws(SystemError)
   /// One of the role's sockets is readable.

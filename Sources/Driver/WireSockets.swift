@@ -124,7 +124,7 @@ struct WireSockets: ~Copyable {
   private func addresses(of run: SegmentRun, in segments: borrowing SegmentBatch) -> FourTuple {
     let header = segments.bytes(run.headerOffset..<run.headerOffset + IPv4Header.byteCount)
     return FourTuple(
-      local: Endpoint(IPv4Address(rawValue: header.be32(at: 12)), 0),
-      remote: Endpoint(IPv4Address(rawValue: header.be32(at: 16)), 0))
+      local: Endpoint(IPAddress(ipv4: header.be32(at: 12)), 0),
+      remote: Endpoint(IPAddress(ipv4: header.be32(at: 16)), 0))
   }
 }

@@ -20,7 +20,7 @@ struct Dialer {
     var lastDial: Instant?
   }
 
-  let server: IPv4Address
+  let server: IPAddress
   let ports: PortSet
   var slots: [Slot] = []
   /// Whether the app has been silent so long that one channel is enough.
@@ -29,7 +29,7 @@ struct Dialer {
   private var nextSlot = 0
 
   /// A plan with one channel to each port; of more than `limit` ports as many are drawn.
-  init(server: IPv4Address, ports: PortSet, limit: Int, random: inout SplitMix64) {
+  init(server: IPAddress, ports: PortSet, limit: Int, random: inout SplitMix64) {
     self.server = server
     self.ports = ports
     var all = (0..<ports.count).map { ports[$0] }

@@ -3,7 +3,7 @@
 
 internal import Wire
 
-/// Limits events per /24 by the generic cell rate algorithm (ITU-T I.371).
+/// Limits events per /24, of IPv6 per /48, by the generic cell rate algorithm (ITU-T I.371).
 struct RateLimiter: Sendable {
   private static let size = 4096
   private let interval: Int64
@@ -20,8 +20,10 @@ struct RateLimiter: Sendable {
   }
 
   /// Whether one more event from `source` is within the limit; it is counted where it is.
-  mutating func allows(_ source: IPv4Address, at now: Instant) -> Bool {
-    let word: InlineArray<1, UInt64> = [UInt64(source.rawValue >> 8)]
+  mutating func allows(_ source: IPAddress, at now: Instant) -> Bool {
+    let word: InlineArray<1, UInt64> = [
+      source.isIPv4 ? UInt64(source.ipv4 >> 8) : source.high >> 16
+    ]
     let bucket = Int(sipHash(word.span.octets, key: key) % UInt64(Self.size))
     let arrival = max(arrivals[bucket], now.nanoseconds)
     guard arrival - now.nanoseconds <= tolerance else { return false }

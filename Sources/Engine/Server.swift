@@ -102,7 +102,7 @@ extension TunnelEngine {
     }
   }
 
-  func interfacePath(_ local: IPv4Address) -> Path {
+  func interfacePath(_ local: IPAddress) -> Path {
     interfacePaths[local] ?? Path(mtu: 1500, carriesRuns: false)
   }
 

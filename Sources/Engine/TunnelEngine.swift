@@ -17,7 +17,7 @@ public struct EngineConfiguration: Sendable {
   /// Which end of the tunnel the engine is.
   public enum Role: Sendable {
     /// Opens channels to the server's ports, at most `maxChannels`, and creates flows.
-    case client(server: IPv4Address, ports: PortSet, maxChannels: Int)
+    case client(server: IPAddress, ports: PortSet, maxChannels: Int)
     /// Answers on these ports.
     case server(ports: PortSet)
   }
@@ -134,7 +134,7 @@ public struct TunnelEngine: ~Copyable {
   var held: HoldQueue
   var flowIDs = FlowIDPool()
   // Server only.
-  var interfacePaths: [IPv4Address: Path] = [:]
+  var interfacePaths: [IPAddress: Path] = [:]
   var listener: Listener?
   /// Channels that their clients have not confirmed.
   var unconfirmed: [FourTuple: Int] = [:]
@@ -225,7 +225,7 @@ public struct TunnelEngine: ~Copyable {
 
   /// Server: tells the MTU of the interface that holds each local address, in bytes. It bounds the
   /// MSS of the SYN-ACK, and holds until `setPath` knows more.
-  public mutating func setInterfaceMTUs(_ mtus: [IPv4Address: Int]) {
+  public mutating func setInterfaceMTUs(_ mtus: [IPAddress: Int]) {
     interfacePaths = mtus.mapValues { Path(mtu: $0, carriesRuns: false) }
   }
 

@@ -61,7 +61,7 @@ public struct RawSocket: ~Copyable {
     let dataOffset = segments.bytes(tcp..<tcp &+ TCPHeader.byteCount).byte(at: 12) >> 4
     let headerLength = IPv4Header.byteCount &+ Int(dataOffset) &* 4
     let header = segments.bytes(run.headerOffset..<run.headerOffset &+ headerLength)
-    let destination = Endpoint(IPv4Address(rawValue: header.be32(at: 16)), 0).socketAddress
+    let destination = Endpoint(IPAddress(ipv4: header.be32(at: 16)), 0).socketAddress
     var cursor = PayloadCursor(run, headerLength: headerLength)
     for number in 0..<run.segmentCount {
       // A segment lies in no more pieces than the run does; its header is one more.

@@ -45,8 +45,8 @@ import Wire
     var checksum = payload
     var header = unsafe MutableRawSpan(_unsafeBytes: region(slot, length: headerLength))
     checksum.addPseudoHeader(
-      source: IPv4Address(rawValue: header.bytes.be32(at: 12)),
-      destination: IPv4Address(rawValue: header.bytes.be32(at: 16)), protocolNumber: 6,
+      source: IPAddress(ipv4: header.bytes.be32(at: 12)),
+      destination: IPAddress(ipv4: header.bytes.be32(at: 16)), protocolNumber: 6,
       length: headerLength &- IPv4Header.byteCount &+ payloadLength)
     checksum.add(header.bytes.extracting(IPv4Header.byteCount..<headerLength))
     header.set(checksum.value, at: IPv4Header.byteCount + TCPHeader.checksumOffset)

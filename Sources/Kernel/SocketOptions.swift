@@ -85,13 +85,13 @@ extension Endpoint {
   var socketAddress: sockaddr_in {
     sockaddr_in(
       sin_family: sa_family_t(AF_INET), sin_port: port.bigEndian,
-      sin_addr: in_addr(s_addr: address.rawValue.bigEndian), sin_zero: (0, 0, 0, 0, 0, 0, 0, 0))
+      sin_addr: in_addr(s_addr: address.ipv4.bigEndian), sin_zero: (0, 0, 0, 0, 0, 0, 0, 0))
   }
 
   /// As the socket calls give it.
   init(_ socketAddress: sockaddr_in) {
     self.init(
-      IPv4Address(rawValue: UInt32(bigEndian: socketAddress.sin_addr.s_addr)),
+      IPAddress(ipv4: UInt32(bigEndian: socketAddress.sin_addr.s_addr)),
       UInt16(bigEndian: socketAddress.sin_port))
   }
 

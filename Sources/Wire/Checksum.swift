@@ -2,7 +2,8 @@
 
 /// A running Internet checksum: a one's complement sum of 16-bit words.
 public struct Checksum: Sendable {
-  // Big-endian words summed with end-around carry deferred: at most 2^33 words fit.
+  // Big-endian words, and numbers of 32 bits, summed with end-around carry deferred: at most 2^32
+  // of them fit.
   @usableFromInline var sum: UInt64
 
   /// A sum of nothing.
@@ -16,6 +17,12 @@ public struct Checksum: Sendable {
   @inlinable @inline(__always)
   public mutating func add(_ number: UInt32) {
     sum &+= UInt64(number >> 16) &+ UInt64(number & 0xFFFF)
+  }
+
+  /// Adds a 64-bit number: four words, as two numbers of 32 bits, which are the same modulo 2^16-1.
+  @inlinable @inline(__always)
+  public mutating func add(_ number: UInt64) {
+    sum &+= (number >> 32) &+ (number & 0xFFFF_FFFF)
   }
 
   /// Adds bytes. They start at an even offset of what is summed, so a piece of odd length can
@@ -52,15 +59,23 @@ public struct Checksum: Sendable {
     add(shifted.partial.byteSwapped)
   }
 
-  /// Adds the TCP or UDP pseudo-header of IPv4 (RFC 9293, section 3.1).
+  /// Adds the TCP or UDP pseudo-header of IPv4 (RFC 9293, section 3.1) or IPv6 (RFC 8200, section
+  /// 8.1): the same fields in other places. The ffff in front of a mapped IPv4 address is a zero of
+  /// one's complement.
   @inlinable
   public mutating func addPseudoHeader(
-    source: IPv4Address, destination: IPv4Address, protocolNumber: UInt8, length: Int
+    source: IPAddress, destination: IPAddress, protocolNumber: UInt8, length: Int
   ) {
-    add(source.rawValue)
-    add(destination.rawValue)
+    add(source)
+    add(destination)
     add(UInt16(protocolNumber))
     add(UInt32(truncatingIfNeeded: length))
+  }
+
+  @inlinable @inline(__always)
+  mutating func add(_ address: IPAddress) {
+    add(address.high)
+    add(address.low)
   }
 
   /// The sum in 16 bits, not complemented: what `VIRTIO_NET_HDR_F_NEEDS_CSUM` wants of a

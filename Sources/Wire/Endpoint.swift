@@ -3,29 +3,35 @@
 /// An address and a port.
 public struct Endpoint: Hashable, Sendable {
   /// The address.
-  public var address: IPv4Address
+  public var address: IPAddress
   /// The port, host byte order.
   public var port: UInt16
 
   /// An endpoint from its parts.
-  @inlinable public init(_ address: IPv4Address, _ port: UInt16) {
+  @inlinable public init(_ address: IPAddress, _ port: UInt16) {
     self.address = address
     self.port = port
   }
 
-  /// Parses `ADDRESS:PORT`, with a port of 0-65535.
+  /// Parses `ADDRESS:PORT`, of IPv6 `[ADDRESS]:PORT` (RFC 3986, section 3.2.2), with a port of
+  /// 0-65535.
   public init?(_ text: some StringProtocol) {
     guard let colon = text.lastIndex(of: ":"),
-      let address = IPv4Address(text[..<colon]),
       let port = decimal(text[text.index(after: colon)...].utf8, upTo: 65535)
     else { return nil }
+    var host = text[..<colon]
+    let isBracketed = host.first == "[" && host.last == "]" && host.count > 2
+    if isBracketed { host = host.dropFirst().dropLast() }
+    guard let address = IPAddress(host), isBracketed == host.contains(":") else { return nil }
     self.init(address, UInt16(port))
   }
 }
 
 extension Endpoint: CustomStringConvertible {
-  /// `ADDRESS:PORT`.
-  public var description: String { "\(address):\(port)" }
+  /// `ADDRESS:PORT`, of IPv6 `[ADDRESS]:PORT`.
+  public var description: String {
+    address.isIPv4 ? "\(address):\(port)" : "[\(address)]:\(port)"
+  }
 }
 
 /// The two endpoints of a connection, as one side sees them.
@@ -43,12 +49,21 @@ public struct FourTuple: Hashable, Sendable {
 }
 
 extension FourTuple {
-  /// Hashes two words instead of four fields: this is looked up for every received packet.
+  /// Hashes as few words as there are: this is looked up for every received packet. Both families
+  /// have all of an address hashed, since a peer chooses its own.
   @inlinable
   public func hash(into hasher: inout Hasher) {
-    hasher.combine(UInt64(local.address.rawValue) << 32 | UInt64(remote.address.rawValue))
+    if local.address.isIPv4 && remote.address.isIPv4 {
+      hasher.combine(local.address.low << 32 | UInt64(remote.address.ipv4))
+    } else {
+      hasher.combine(local.address)
+      hasher.combine(remote.address)
+    }
     hasher.combine(UInt32(local.port) << 16 | UInt32(remote.port))
   }
+
+  /// Whether the connection is one of IPv4.
+  @inlinable public var isIPv4: Bool { remote.address.isIPv4 }
 }
 
 extension FourTuple: CustomStringConvertible {

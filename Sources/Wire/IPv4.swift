@@ -6,9 +6,9 @@ public struct IPv4Packet: ~Escapable {
   /// The bytes behind the header.
   public let payload: RawSpan
   /// Where it comes from.
-  public let source: IPv4Address
+  public let source: IPAddress
   /// Where it goes.
-  public let destination: IPv4Address
+  public let destination: IPAddress
   /// The protocol number of the payload (6 is TCP).
   public let protocolNumber: UInt8
   /// The header's size in bytes, options included.
@@ -28,8 +28,8 @@ public struct IPv4Packet: ~Escapable {
       totalLength >= headerLength, totalLength <= bytes.byteCount, fragment == 0
     else { return nil }
     protocolNumber = bytes.byte(at: 9)
-    source = IPv4Address(rawValue: bytes.be32(at: 12))
-    destination = IPv4Address(rawValue: bytes.be32(at: 16))
+    source = IPAddress(ipv4: bytes.be32(at: 12))
+    destination = IPAddress(ipv4: bytes.be32(at: 16))
     payload = bytes.extracting(headerLength..<totalLength)
   }
 }
@@ -40,9 +40,9 @@ public struct IPv4Header: Sendable {
   public static let byteCount = 20
 
   /// Where it comes from.
-  public var source: IPv4Address
+  public var source: IPAddress
   /// Where it goes.
-  public var destination: IPv4Address
+  public var destination: IPAddress
   /// The identification field; counts up per connection as a kernel's does.
   public var identification: UInt16
   /// The protocol number of the payload.
@@ -53,7 +53,7 @@ public struct IPv4Header: Sendable {
   /// A header from its fields.
   @inlinable
   public init(
-    source: IPv4Address, destination: IPv4Address, identification: UInt16, protocolNumber: UInt8,
+    source: IPAddress, destination: IPAddress, identification: UInt16, protocolNumber: UInt8,
     payloadLength: Int
   ) {
     self.source = source
@@ -74,15 +74,15 @@ public struct IPv4Header: Sendable {
     checksum.add(identification)
     checksum.add(0x4000 as UInt16)
     checksum.add(timeToLiveAndProtocol)
-    checksum.add(source.rawValue)
-    checksum.add(destination.rawValue)
+    checksum.add(source.ipv4)
+    checksum.add(destination.ipv4)
     bytes.set(0x4500 as UInt16, at: 0)
     bytes.set(totalLength, at: 2)
     bytes.set(identification, at: 4)
     bytes.set(0x4000 as UInt16, at: 6)
     bytes.set(timeToLiveAndProtocol, at: 8)
     bytes.set(checksum.value, at: 10)
-    bytes.set(source.rawValue, at: 12)
-    bytes.set(destination.rawValue, at: 16)
+    bytes.set(source.ipv4, at: 12)
+    bytes.set(destination.ipv4, at: 16)
   }
 }

@@ -211,7 +211,7 @@ extension SegmentBatch {
   /// Writes the headers of the open run and adds it to the batch. The TCP checksum field holds the
   /// pseudo-header's sum over the whole run: offload, or the raw socket, completes it.
   public mutating func finishRun(
-    _ tcp: TCPHeader, from source: IPv4Address, to destination: IPv4Address,
+    _ tcp: TCPHeader, from source: IPAddress, to destination: IPAddress,
     identification: UInt16, options: RawSpan = RawSpan()
   ) {
     guard var run = openRun, unsafe count < runStorage.count else {

@@ -28,7 +28,7 @@ internal import Wire
 
   /// A connected pair; each way carries packets of up to 1500 bytes.
   public init(isSealed: Bool = false) {
-    let address = IPv4Address(rawValue: 0xC000_0201)
+    let address = IPAddress(ipv4: 0xC000_0201)
     let ports = PortSet([10_001...10_001])
     let secret = SipHashKey(1, 2)
     let session = SessionID(high: 3, low: 4)
@@ -53,7 +53,7 @@ internal import Wire
     let path = Path(mtu: 1500, carriesRuns: true)
     while let event = client.nextEvent() {
       guard case .dial(let slot, let remote) = event else { continue }
-      let local = Endpoint(IPv4Address(rawValue: 0xC000_0202), 40_000)
+      let local = Endpoint(IPAddress(ipv4: 0xC000_0202), 40_000)
       _ = client.dial(
         slot: slot, tuple: FourTuple(local: local, remote: remote), path: path, into: &segments,
         at: now)
@@ -67,7 +67,7 @@ internal import Wire
   /// Fills the app's batch with `count` datagrams, in one GRO buffer or each alone.
   public mutating func fill(count: Int, size: Int, merged: Bool) {
     apps.removeAll()
-    let source = Endpoint(IPv4Address(rawValue: 0x7F00_0001), 9999)
+    let source = Endpoint(IPAddress(ipv4: 0x7F00_0001), 9999)
     if merged {
       apps.append(
         PacketSlot(offset: 0, length: count * size, segmentSize: size, source: source))

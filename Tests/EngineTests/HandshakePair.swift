@@ -6,8 +6,8 @@ import Wire
 
 /// A client and a server, and each packet between them in the test's hands.
 struct HandshakePair: ~Copyable {
-  static let serverEndpoint = Endpoint(IPv4Address(rawValue: 0xC000_0201), 443)
-  static let clientEndpoint = Endpoint(IPv4Address(rawValue: 0xC000_0202), 40_000)
+  static let serverEndpoint = Endpoint(IPAddress(ipv4: 0xC000_0201), 443)
+  static let clientEndpoint = Endpoint(IPAddress(ipv4: 0xC000_0202), 40_000)
   /// An autumn day in 2026.
   static let time: UInt64 = 1_790_000_000_000
 

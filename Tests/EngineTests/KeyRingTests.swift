@@ -18,8 +18,8 @@ import Wire
   }
 
   private static let tuple = FourTuple(
-    local: Endpoint(IPv4Address(rawValue: 0xC000_0201), 443),
-    remote: Endpoint(IPv4Address(rawValue: 0xC000_0202), 40_000))
+    local: Endpoint(IPAddress(ipv4: 0xC000_0201), 443),
+    remote: Endpoint(IPAddress(ipv4: 0xC000_0202), 40_000))
 
   @Test func everyPeriodThatCountsIsFound() throws {
     let named = Self.key(1)
@@ -123,8 +123,8 @@ import Wire
       switch change {
       case 0: other.local.port += 1
       case 1: other.remote.port += 1
-      case 2: other.local.address.rawValue += 1
-      default: other.remote.address.rawValue += 1
+      case 2: other.local.address.low += 1
+      default: other.remote.address.low += 1
       }
       others.insert(ring.resetToken(for: other))
     }

@@ -12,8 +12,8 @@ import Wire
 
   @Test func rateLimit() {
     var limiter = RateLimiter(perSecond: 10, burst: 5, key: SipHashKey(1, 2))
-    let source = IPv4Address(rawValue: 0x0102_0304)
-    let neighbour = IPv4Address(rawValue: 0x0102_0399)
+    let source = IPAddress(ipv4: 0x0102_0304)
+    let neighbour = IPAddress(ipv4: 0x0102_0399)
     let burst = (0..<20).count { _ in limiter.allows(source, at: Self.moment(1000)) }
     #expect(burst == 6)
     #expect(limiter.allows(neighbour, at: Self.moment(1000)) == false)
@@ -21,7 +21,7 @@ import Wire
     #expect((98...101).contains(steady))
     // A flood from one network leaves the others alone.
     let others = (0..<256).count {
-      limiter.allows(IPv4Address(rawValue: UInt32($0 + 7) << 8), at: Self.moment(11_000))
+      limiter.allows(IPAddress(ipv4: UInt32($0 + 7) << 8), at: Self.moment(11_000))
     }
     #expect(others >= 254)
     #expect(limiter.allows(source, at: Self.moment(99_000)) == true)
@@ -70,7 +70,7 @@ import Wire
     for _ in 0..<20_000 {
       let name = Int.random(in: 0..<300, using: &random)
       let (session, id) = (name % 3, UInt16(name))
-      let endpoint = Endpoint(IPv4Address(rawValue: UInt32(name)), 1)
+      let endpoint = Endpoint(IPAddress(ipv4: UInt32(name)), 1)
       let found = (table.index(session: session, id: id), table.index(endpoint: endpoint))
       #expect(found.0 == byID[name])
       #expect(found.1 == byID[name])

@@ -128,7 +128,7 @@ import Wire
           }
             == "bind UDP port 5000 of 0.0.0.0: Address already in use. Choose another port, or end "
             + "the program that holds this one: sudo ss -ulnp sport = :5000 names it")
-        let foreign = Endpoint(IPv4Address("192.0.2.1")!, 5000)
+        let foreign = Endpoint(IPAddress("192.0.2.1")!, 5000)
         #expect(
           text { () throws(SystemError) in _ = try DatagramSocket(listeningAt: foreign) }
             == "bind UDP port 5000 of 192.0.2.1: Cannot assign requested address. "

@@ -81,11 +81,11 @@ func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
 func rawSocket() -> Int32 { socket(AF_INET, Int32(SOCK_RAW.rawValue), Int32(IPPROTO_RAW)) }
 
 /// Sends a packet that starts with its IPv4 header.
-func send(_ packet: [UInt8], to destination: IPv4Address, over raw: Int32) throws {
+func send(_ packet: [UInt8], to destination: IPAddress, over raw: Int32) throws {
   var packet = packet
   var address = sockaddr_in()
   address.sin_family = UInt16(AF_INET)
-  address.sin_addr.s_addr = destination.rawValue.bigEndian
+  address.sin_addr.s_addr = destination.ipv4.bigEndian
   let count = unsafe packet.withUnsafeMutableBytes { bytes in
     unsafe withUnsafeMutablePointer(to: &address) { name in
       var vector = unsafe iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)

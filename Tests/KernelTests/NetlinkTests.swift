@@ -7,8 +7,8 @@ import Testing
 import Wire
 
 @Suite struct NetlinkTests {
-  private static let peer = IPv4Address("10.9.0.2")!
-  private static let far = IPv4Address("198.51.100.7")!
+  private static let peer = IPAddress("10.9.0.2")!
+  private static let far = IPAddress("198.51.100.7")!
 
   /// A host with 10.9.0.1/24 on `v0`, whose other end is `v1` in the same namespace.
   private func host(_ role: String) throws -> Lab {
@@ -27,7 +27,7 @@ import Wire
     let link = try #require(try Links.named("v0", socket))
     #expect(route.gateway == nil)
     #expect(route.interfaceIndex == link.index)
-    #expect(route.source == IPv4Address("10.9.0.1"))
+    #expect(route.source == IPAddress("10.9.0.1"))
     #expect(!route.isLocal)
     #expect(route.mtu == nil)
   }
@@ -39,10 +39,10 @@ import Wire
     let socket = try lab.inside { try NetlinkSocket() }
     let route = try Routes.lookup(socket, to: Self.far)
     #expect(route.gateway == Self.peer)
-    #expect(route.source == IPv4Address("10.9.0.77"))
+    #expect(route.source == IPAddress("10.9.0.77"))
     #expect(route.mtu == 1400)
-    let asked = try Routes.lookup(socket, to: Self.far, from: IPv4Address("10.9.0.1"))
-    #expect(asked.source == IPv4Address("10.9.0.1"))
+    let asked = try Routes.lookup(socket, to: Self.far, from: IPAddress("10.9.0.1"))
+    #expect(asked.source == IPAddress("10.9.0.1"))
     #expect(asked.gateway == Self.peer)
   }
 
@@ -65,7 +65,7 @@ import Wire
     let first = try Routes.lookup(socket, to: Self.far, destinationPort: 443)
     #expect(first.gateway == Self.peer)
     let second = try Routes.lookup(socket, to: Self.far, destinationPort: 80, sourcePort: 4000)
-    #expect(second.gateway == IPv4Address("10.9.0.3"))
+    #expect(second.gateway == IPAddress("10.9.0.3"))
     #expect(throws: SystemError.self) {
       try Routes.lookup(socket, to: Self.far, destinationPort: 80)
     }
@@ -80,7 +80,7 @@ import Wire
       ("198.51.100.7", ENETUNREACH), ("203.0.113.1", EACCES), ("192.0.2.1", EHOSTUNREACH),
     ] {
       let error = #expect(throws: SystemError.self) {
-        try Routes.lookup(socket, to: IPv4Address(address)!)
+        try Routes.lookup(socket, to: IPAddress(address)!)
       }
       #expect(error?.code == code)
       #expect(error?.call == "find a route to \(address)")
@@ -93,7 +93,7 @@ import Wire
     let lab = try host("local")
     let socket = try lab.inside { try NetlinkSocket() }
     for address in ["127.0.0.1", "10.9.0.1"] {
-      let route = try Routes.lookup(socket, to: IPv4Address(address)!)
+      let route = try Routes.lookup(socket, to: IPAddress(address)!)
       #expect(route.isLocal)
       #expect(route.interfaceIndex == 1)
     }
@@ -110,7 +110,7 @@ import Wire
     let socket = try lab.inside { try NetlinkSocket() }
     let chosen = try #require(try Links.named("d0", socket))
     let route = try Routes.lookup(socket, to: Self.far, interface: chosen.index)
-    #expect(route.gateway == IPv4Address("10.8.0.9"))
+    #expect(route.gateway == IPAddress("10.8.0.9"))
     #expect(try Routes.lookup(socket, to: Self.far).gateway == Self.peer)
   }
 
@@ -153,7 +153,7 @@ import Wire
     #expect(found.linkAddress == LinkAddress(rawValue: 0x0200_0000_0099))
     #expect(found.isUsable)
     let failed = try #require(
-      try Neighbours.find(IPv4Address("10.9.0.3")!, interface: index, socket))
+      try Neighbours.find(IPAddress("10.9.0.3")!, interface: index, socket))
     #expect(!failed.isUsable && failed.linkAddress == nil)
     #expect(try Neighbours.find(Self.far, interface: index, socket) == nil)
     let all = try Neighbours.all(socket)

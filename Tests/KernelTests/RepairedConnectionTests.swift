@@ -231,7 +231,7 @@ import Wire
 
   /// Both ends of a connection on the loopback.
   private static func pair(port: UInt16) throws -> Pair {
-    let address = IPv4Address("127.0.0.1")!
+    let address = IPAddress("127.0.0.1")!
     var state = ConnectionState(
       tuple: FourTuple(local: Endpoint(address, port), remote: Endpoint(address, port + 1000)),
       sendNext: 1, receiveNext: 1, sendWindow: 60_000, receiveWindow: 60_000)

@@ -71,7 +71,7 @@ import Wire
   //   }
   // }
   @Test func aClientsRulesAreWhatNftSends() {
-    let role = Ruleset.Role.client(server: IPv4Address("192.0.2.1")!, ports: PortSet([80...80]))
+    let role = Ruleset.Role.client(server: IPAddress("192.0.2.1")!, ports: PortSet([80...80]))
     expectSame(messages(role, table: "rsock-2"), NftMessages.client)
   }
 

@@ -10,7 +10,7 @@ import Wire
   private static let ports = PortSet([80...80, 443...443, 1000...1010, 60_000...65_535])
   private static let server = Ruleset.Role.server(ports: ports)
   private static let client = Ruleset.Role.client(
-    server: IPv4Address("192.0.2.1")!, ports: PortSet([80...80]))
+    server: IPAddress("192.0.2.1")!, ports: PortSet([80...80]))
 
   /// The lines of a table's listing that say what it does.
   private func listing(_ table: String, _ lab: borrowing Lab) throws -> [String] {

@@ -58,9 +58,9 @@ import Wire
 
   /// A TCP segment of 20 bytes with its IPv4 header; the kernel fills in what is left 0 (raw(7)).
   private func segment(
-    from source: IPv4Address, _ sourcePort: UInt16, to destination: IPv4Address, flags: UInt8
+    from source: IPAddress, _ sourcePort: UInt16, to destination: IPAddress, flags: UInt8
   ) -> [UInt8] {
-    let addresses = [source.rawValue, destination.rawValue].flatMap { address in
+    let addresses = [source.ipv4, destination.ipv4].flatMap { address in
       [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: address >> UInt32($0)) }
     }
     let ports = [UInt8(sourcePort >> 8), UInt8(sourcePort & 255), 0x13, 0x88]
@@ -81,7 +81,7 @@ import Wire
     #expect(try connect(from: b, to: "10.9.1.1", 8443) == .refused)
     let ruleset = try a.inside { try Ruleset(role: .server(ports: Self.ours)) }
     let tap = try tap(
-      a, TunnelFilter.server(ports: Self.ours, addresses: [IPv4Address("10.9.1.1")!]))
+      a, TunnelFilter.server(ports: Self.ours, addresses: [IPAddress("10.9.1.1")!]))
     #expect(try connect(from: b, to: "10.9.1.1", 8443) == .silent)
     #expect(packets(on: tap.rawValue) > 0)
     #expect(try connect(from: b, to: "10.9.1.1", 8444) == .refused)
@@ -109,7 +109,7 @@ import Wire
     case .iptables:
       try shell("ip netns exec \(a.name) sh -e <<'EOF'\n\(RulesetText.iptables(role))EOF")
     }
-    let (own, peer) = (IPv4Address("10.9.1.1")!, IPv4Address("10.9.1.2")!)
+    let (own, peer) = (IPAddress("10.9.1.1")!, IPAddress("10.9.1.2")!)
     let tap = try tap(b, TunnelFilter.client(server: own, ports: Self.ours, addresses: [peer]))
     #expect(try connect(from: b, to: "10.9.1.1", 9000) == .silent)
     #expect(packets(on: tap.rawValue) == 0)
@@ -128,7 +128,7 @@ import Wire
     try a.run("nft \"add chain ip user out { type filter hook output priority 0; }\"")
     try a.run("nft add rule ip user out ct state new counter")
     let ruleset = try a.inside { try Ruleset(role: .server(ports: Self.ours)) }
-    let (own, peer) = (IPv4Address("10.9.1.1")!, IPv4Address("10.9.1.2")!)
+    let (own, peer) = (IPAddress("10.9.1.1")!, IPAddress("10.9.1.2")!)
     let raw = try a.inside { Descriptor(owning: rawSocket()) }
     // Out from our port, and from another one; in to our port.
     for port in [UInt16(8443), 8445] {
@@ -167,7 +167,7 @@ import Wire
     #expect(try connect(from: outer, to: "10.2.0.1", 8443) == .silent)
     _ = consume server
 
-    let role = Ruleset.Role.client(server: IPv4Address("10.2.0.2")!, ports: Self.ours)
+    let role = Ruleset.Role.client(server: IPAddress("10.2.0.2")!, ports: Self.ours)
     var client = try router.inside { try Ruleset(role: role) }
     try client.add(localPort: 40_000)
     #expect(try connect(from: inner, to: "10.2.0.2", 8443) == .answered)

@@ -8,12 +8,12 @@ import Testing
 import Wire
 
 @Suite struct TunnelFilterTests {
-  private static let server = IPv4Address(rawValue: 0xC000_0201)
-  private static let own = [IPv4Address(rawValue: 0x0A00_0001), IPv4Address(rawValue: 0x7F00_0001)]
+  private static let server = IPAddress(ipv4: 0xC000_0201)
+  private static let own = [IPAddress(ipv4: 0x0A00_0001), IPAddress(ipv4: 0x7F00_0001)]
   private static let ports = PortSet([80...80, 443...443, 1000...1010, 60_000...65_535])
 
   /// What the filters are to accept.
-  private func isOurs(_ packet: Packet, from server: IPv4Address?) -> Bool {
+  private func isOurs(_ packet: Packet, from server: IPAddress?) -> Bool {
     let port = server == nil ? packet.destinationPort : packet.sourcePort
     return packet.type == UInt32(PACKET_HOST) && packet.proto == 6 && packet.fragment & 0x3FFF == 0
       && Self.own.contains(packet.destination) && (server == nil || packet.source == server)
@@ -81,15 +81,15 @@ import Wire
   }
 
   @Test func manyAddressesAndRangesFit() throws {
-    let addresses = (0..<UInt32(600)).map { IPv4Address(rawValue: 0x0A00_0000 + 2 * $0) }
+    let addresses = (0..<UInt32(600)).map { IPAddress(ipv4: 0x0A00_0000 + 2 * $0) }
     let ports = PortSet((0..<UInt16(500)).map { (1000 + 10 * $0)...(1004 + 10 * $0) })
     let filter = try TunnelFilter.server(ports: ports, addresses: addresses)
     var random = SplitMix(state: 6)
     for _ in 0..<2000 {
       var packet = Packet(own: addresses, server: Self.server, ports: [1], &random)
       packet.makeOurs(options: 2, linkLength: 14)
-      packet.destination = IPv4Address(
-        rawValue: .random(in: 0x0A00_0000...0x0A00_0500, using: &random))
+      packet.destination = IPAddress(
+        ipv4: .random(in: 0x0A00_0000...0x0A00_0500, using: &random))
       packet.destinationPort = .random(in: 900...6100, using: &random)
       let ours = addresses.contains(packet.destination) && ports.contains(packet.destinationPort)
       #expect(interpret(filter.instructions, packet.filtered) == .accepted(ours ? .max : 0))
@@ -103,16 +103,16 @@ import Wire
   /// A host may have thousands of addresses (kube-ipvs0): gaps between neighbouring ones are
   /// filled then, the widest last.
   @Test func moreAddressesThanFitBecomeRanges() throws {
-    let near = (0..<UInt32(5000)).map { IPv4Address(rawValue: 0x0A00_0000 + 2 * $0) }
-    let far = IPv4Address(rawValue: 0xC0A8_0001)
+    let near = (0..<UInt32(5000)).map { IPAddress(ipv4: 0x0A00_0000 + 2 * $0) }
+    let far = IPAddress(ipv4: 0xC0A8_0001)
     let filter = try TunnelFilter.server(ports: Self.ports, addresses: near + [far])
     var random = SplitMix(state: 8)
     for (address, isAccepted) in [
       (near[0], true), (near[1], true), (near[4999], true), (far, true),
-      (IPv4Address(rawValue: near[0].rawValue - 1), false),
-      (IPv4Address(rawValue: near[4999].rawValue + 1), false),
-      (IPv4Address(rawValue: far.rawValue - 1), false),
-      (IPv4Address(rawValue: far.rawValue + 1), false),
+      (IPAddress(ipv4: near[0].ipv4 - 1), false),
+      (IPAddress(ipv4: near[4999].ipv4 + 1), false),
+      (IPAddress(ipv4: far.ipv4 - 1), false),
+      (IPAddress(ipv4: far.ipv4 + 1), false),
     ] {
       var packet = Packet(own: near, server: Self.server, ports: [443], &random)
       packet.makeOurs(options: 0, linkLength: 14)
@@ -126,7 +126,7 @@ import Wire
   /// interpreter, options and fragments included.
   @Test func theKernelAgreesOnTheLoopback() throws {
     let lab = try Lab("filter")
-    let own = [IPv4Address(rawValue: 0x7F00_0001)]
+    let own = [IPAddress(ipv4: 0x7F00_0001)]
     let filter = try TunnelFilter.server(ports: Self.ports, addresses: own)
     let (tap, raw) = try lab.inside { (tapSocket(), rawSocket()) }
     defer {
@@ -138,9 +138,9 @@ import Wire
     var expected = 0
     for number in 0..<400 {
       var packet = Packet(own: own, server: Self.server, ports: [80, 443, 1005, 81, 999], &random)
-      packet.source = IPv4Address(rawValue: 0x7F00_0002)
+      packet.source = IPAddress(ipv4: 0x7F00_0002)
       if number % 3 == 0 { packet.makeOurs(options: number % 5, linkLength: 14) }
-      packet.destination = number % 7 == 0 ? IPv4Address(rawValue: 0x7F00_0009) : own[0]
+      packet.destination = number % 7 == 0 ? IPAddress(ipv4: 0x7F00_0009) : own[0]
       packet.type = UInt32(PACKET_HOST)
       packet.linkLength = 14
       try send(Array(packet.filtered.bytes[14...]), to: packet.destination, over: raw)
@@ -161,8 +161,8 @@ import Wire
 
 /// A packet by its fields.
 private struct Packet {
-  var source: IPv4Address
-  var destination: IPv4Address
+  var source: IPAddress
+  var destination: IPAddress
   var sourcePort: UInt16
   var destinationPort: UInt16
   var proto: UInt8
@@ -172,11 +172,11 @@ private struct Packet {
   var type: UInt32
 
   /// A random one that is ours more often than chance would have it.
-  init(own: [IPv4Address], server: IPv4Address, ports: [UInt16], _ random: inout SplitMix) {
-    source = Int.random(in: 0..<4, using: &random) > 0 ? server : IPv4Address(rawValue: 1)
+  init(own: [IPAddress], server: IPAddress, ports: [UInt16], _ random: inout SplitMix) {
+    source = Int.random(in: 0..<4, using: &random) > 0 ? server : IPAddress(ipv4: 1)
     destination =
       Int.random(in: 0..<4, using: &random) > 0
-      ? own.randomElement(using: &random)! : IPv4Address(rawValue: 0x0A00_0002)
+      ? own.randomElement(using: &random)! : IPAddress(ipv4: 0x0A00_0002)
     sourcePort = ports.randomElement(using: &random)!
     destinationPort = ports.randomElement(using: &random)!
     proto = [6, 6, 6, 17].randomElement(using: &random)!
@@ -190,7 +190,7 @@ private struct Packet {
     proto = 6
     fragment = 0x4000
     type = UInt32(PACKET_HOST)
-    destination = IPv4Address(rawValue: 0x0A00_0001)
+    destination = IPAddress(ipv4: 0x0A00_0001)
     destinationPort = 443
     self.options = options
     self.linkLength = linkLength
@@ -202,7 +202,7 @@ private struct Packet {
     var bytes = [UInt8](repeating: 0, count: linkLength)
     bytes +=
       [0x45 + UInt8(options), 0] + big(length) + [0, 1] + big(fragment) + [64, proto, 0, 0]
-    bytes += big(source.rawValue) + big(destination.rawValue)
+    bytes += big(source.ipv4) + big(destination.ipv4)
     bytes += [UInt8](repeating: 1, count: 4 * options)
     bytes += big(sourcePort) + big(destinationPort) + [UInt8](repeating: 0, count: 16)
     return FilteredPacket(

@@ -16,7 +16,7 @@ struct TwoHosts {
   /// One of them.
   struct Host {
     let namespace: String
-    let address: IPv4Address
+    let address: IPAddress
     /// The link address as `LinkHop` wants it.
     let link: UInt64
 
@@ -58,9 +58,9 @@ func withTwoHosts(offloads: Bool, _ body: (TwoHosts) throws -> Void) throws {
   let name = "rsk-k-\(getpid())-\(number)"
   let hosts = TwoHosts(
     a: .init(
-      namespace: name + "a", address: IPv4Address("10.77.0.1")!, link: 0x0200_0000_000A),
+      namespace: name + "a", address: IPAddress("10.77.0.1")!, link: 0x0200_0000_000A),
     b: .init(
-      namespace: name + "b", address: IPv4Address("10.77.0.2")!, link: 0x0200_0000_000B))
+      namespace: name + "b", address: IPAddress("10.77.0.2")!, link: 0x0200_0000_000B))
   defer {
     for host in [hosts.a, hosts.b] { try? spawn(["ip", "netns", "del", host.namespace]) }
   }

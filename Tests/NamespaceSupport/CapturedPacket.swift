@@ -120,8 +120,8 @@ extension CapturedPacket {
     guard isTCP, !isFragment else { return }
     let content = bytes.extracting(headerCount..<total)
     segment = CapturedSegment(
-      parsing: content, IPv4Address(rawValue: bytes.be32(at: 12)),
-      IPv4Address(rawValue: bytes.be32(at: 16)))
+      parsing: content, IPAddress(ipv4: bytes.be32(at: 12)),
+      IPAddress(ipv4: bytes.be32(at: 16)))
     guard let segment else { return }
     if let size = segmentSize, size > 0, segment.payloadCount > size {
       largestPacket = total - segment.payloadCount + size
@@ -134,7 +134,7 @@ extension CapturedPacket {
 }
 
 extension CapturedSegment {
-  fileprivate init?(parsing bytes: RawSpan, _ source: IPv4Address, _ destination: IPv4Address) {
+  fileprivate init?(parsing bytes: RawSpan, _ source: IPAddress, _ destination: IPAddress) {
     guard bytes.byteCount >= 20 else { return nil }
     let headerCount = Int(bytes.byte(at: 12) >> 4) * 4
     guard headerCount >= 20, headerCount <= bytes.byteCount else { return nil }

@@ -50,8 +50,8 @@ public struct Injector: Sendable {
 public enum Forgery {
   /// The bytes of a segment with correct checksums and a TTL of 64.
   public static func packet(_ segment: CapturedSegment, payload: [UInt8] = []) -> [UInt8] {
-    let source = bytes(segment.source.address.rawValue)
-    let destination = bytes(segment.destination.address.rawValue)
+    let source = bytes(segment.source.address.ipv4)
+    let destination = bytes(segment.destination.address.ipv4)
     var packet: [UInt8] = [0x45, 0] + bytes(UInt16(40 + payload.count))
     packet += [0, 0, 0x40, 0, 64, 6, 0, 0] + source + destination
     packet += bytes(segment.source.port) + bytes(segment.destination.port)

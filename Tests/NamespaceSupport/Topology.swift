@@ -15,7 +15,7 @@ public struct Host: Sendable {
   /// Where it lives.
   public let namespace: Namespace
   /// Its address on `eth0`.
-  public let address: IPv4Address
+  public let address: IPAddress
   /// The link address of `eth0`.
   public let linkAddress: [UInt8]
   /// The link address of the other end of its wire.
@@ -157,7 +157,7 @@ extension Endpoint {
   public static func behindIntruder(using random: inout SeededRandom) -> Endpoint {
     let host = UInt32.random(in: 0..<1 << 23, using: &random)
     return Endpoint(
-      IPv4Address(rawValue: 0x0A80_0000 | host), .random(in: 1024...65_535, using: &random))
+      IPAddress(ipv4: 0x0A80_0000 | host), .random(in: 1024...65_535, using: &random))
   }
 }
 
@@ -165,8 +165,8 @@ extension Endpoint {
 private struct Cable {
   let number: UInt8
 
-  func address(_ side: UInt8) -> IPv4Address {
-    IPv4Address(rawValue: 0x0A4D_0000 | UInt32(number) << 8 | UInt32(side))
+  func address(_ side: UInt8) -> IPAddress {
+    IPAddress(ipv4: 0x0A4D_0000 | UInt32(number) << 8 | UInt32(side))
   }
 
   func linkAddress(_ side: UInt8) -> [UInt8] { [2, 0, 0, 0, number, side] }

@@ -18,9 +18,9 @@ public enum Protection: CaseIterable, Sendable {
 /// A tunnel from a client host to a server host that carries datagrams.
 public struct Tunnel: Sendable {
   /// Where the client listens for apps.
-  public static let entrance = Endpoint(IPv4Address(rawValue: 0x7F00_0001), 30000)
+  public static let entrance = Endpoint(IPAddress(ipv4: 0x7F00_0001), 30000)
   /// Where the server takes what comes out.
-  public static let exit = Endpoint(IPv4Address(rawValue: 0x7F00_0001), 9999)
+  public static let exit = Endpoint(IPAddress(ipv4: 0x7F00_0001), 9999)
 
   /// How to start the two programs.
   public struct Options: Sendable {

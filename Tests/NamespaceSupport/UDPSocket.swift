@@ -19,14 +19,14 @@ public final class UDPSocket: Sendable {
     // What a test loses must not have been lost by the test's own sockets.
     try file.set(SOL_SOCKET, SO_RCVBUFFORCE, to: 16 << 20)
     try file.set(SOL_SOCKET, SO_SNDBUFFORCE, to: 4 << 20)
-    try check(cs_bind(file.number, local.address.rawValue, local.port), "bind \(local)")
+    try check(cs_bind(file.number, local.address.ipv4, local.port), "bind \(local)")
     if let remote { try connect(to: remote) }
   }
 
   /// Makes `remote` the only peer.
   public func connect(to remote: Endpoint) throws {
     try check(
-      cs_connect(file.number, remote.address.rawValue, remote.port), "connect \(remote)")
+      cs_connect(file.number, remote.address.ipv4, remote.port), "connect \(remote)")
   }
 
   /// Sends a datagram to the connected peer. ECONNREFUSED belongs to an earlier datagram (udp(7)),
@@ -41,7 +41,7 @@ public final class UDPSocket: Sendable {
   /// Sends a datagram to `remote`.
   public func send(_ bytes: [UInt8], to remote: Endpoint) throws {
     let sent = unsafe cs_sendto(
-      file.number, bytes, bytes.count, remote.address.rawValue, remote.port)
+      file.number, bytes, bytes.count, remote.address.ipv4, remote.port)
     try check(sent, "sendto \(remote)")
   }
 
@@ -63,7 +63,7 @@ public final class UDPSocket: Sendable {
       let count = unsafe cs_recvfrom(file.number, &bytes, bytes.count, &address, &port)
       if count < 0, errno == ECONNREFUSED { continue }
       try check(count, "recvfrom")
-      return (Array(bytes[..<count]), Endpoint(IPv4Address(rawValue: address), port))
+      return (Array(bytes[..<count]), Endpoint(IPAddress(ipv4: address), port))
     }
   }
 

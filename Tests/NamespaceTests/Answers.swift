@@ -5,7 +5,7 @@ import Wire
 
 /// Sorts what a server sends over an interface.
 struct Answers: PacketObserver {
-  let server: IPv4Address
+  let server: IPAddress
   /// What any listening port answers to a SYN.
   private(set) var synAcks = 0
   /// RSTs; one to what may be a client of before its restart carries 16 bytes for that to know.
@@ -51,7 +51,7 @@ struct Answers: PacketObserver {
 
 /// Keeps the packets of a capture, in order.
 struct Recording: PacketObserver {
-  private var packets: [(source: IPv4Address, bytes: [UInt8])] = []
+  private var packets: [(source: IPAddress, bytes: [UInt8])] = []
 
   mutating func observe(_ packet: CapturedPacket, bytes: RawSpan) {
     guard let segment = packet.segment else { return }

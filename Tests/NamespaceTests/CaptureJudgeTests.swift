@@ -5,8 +5,8 @@ import Testing
 import Wire
 
 @Suite struct CaptureJudgeTests {
-  private let client = Endpoint(IPv4Address(rawValue: 0x0A4D_0101), 40000)
-  private let server = Endpoint(IPv4Address(rawValue: 0x0A4D_0102), 443)
+  private let client = Endpoint(IPAddress(ipv4: 0x0A4D_0101), 40000)
+  private let server = Endpoint(IPAddress(ipv4: 0x0A4D_0102), 443)
 
   @Test func seesEveryFlippedBitOfASegment() throws {
     let payload = (0..<101).map { UInt8($0) }

@@ -131,7 +131,7 @@ struct Judges: PacketObserver {
 /// Keeps, for each connection and direction, the latest segment, and packets to make mutants of.
 struct LatestSegments: PacketObserver {
   private(set) var latest: [FourTuple: CapturedSegment] = [:]
-  private var samples: [IPv4Address: [[UInt8]]] = [:]
+  private var samples: [IPAddress: [[UInt8]]] = [:]
 
   mutating func observe(_ packet: CapturedPacket, bytes: RawSpan) {
     guard let segment = packet.segment else { return }
@@ -143,9 +143,9 @@ struct LatestSegments: PacketObserver {
     }
   }
 
-  func samples(from address: IPv4Address) -> [[UInt8]] { samples[address, default: []] }
+  func samples(from address: IPAddress) -> [[UInt8]] { samples[address, default: []] }
 
-  func latest(from address: IPv4Address) -> CapturedSegment? {
+  func latest(from address: IPAddress) -> CapturedSegment? {
     latest.first { $0.key.local.address == address }?.value
   }
 }

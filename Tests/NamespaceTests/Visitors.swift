@@ -89,7 +89,7 @@ private final class Visitor {
   private(set) var isConnected = false
   private var engine: TunnelEngine
 
-  init(key: NamedKey, server: IPv4Address, local: Endpoint, isQuiet: Bool, seed: UInt64) {
+  init(key: NamedKey, server: IPAddress, local: Endpoint, isQuiet: Bool, seed: UInt64) {
     self.local = local
     self.isQuiet = isQuiet
     var configuration = EngineConfiguration(

@@ -94,8 +94,8 @@ import Wire
 
 /// Two well-behaved ends whose fields a test may spoil.
 private struct Conversation {
-  let clientEnd = Endpoint(IPv4Address(rawValue: 0x0A4D_0101), 40000)
-  let serverEnd = Endpoint(IPv4Address(rawValue: 0x0A4D_0102), 443)
+  let clientEnd = Endpoint(IPAddress(ipv4: 0x0A4D_0101), 40000)
+  let serverEnd = Endpoint(IPAddress(ipv4: 0x0A4D_0102), 443)
   var clientSequence: UInt32
   var serverSequence: UInt32
   var judge = WindowJudge()

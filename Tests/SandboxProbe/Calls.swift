@@ -125,7 +125,7 @@ private func runtimeCall(_ name: String, _ netlink: borrowing NetlinkSocket) -> 
     switch name {
     case "netlink query": return try Links.all(netlink).isEmpty ? -1 : 0
     case "guard": _ = try GuardSocket(at: Endpoint(.any, 0))
-    case "flow": _ = try DatagramSocket(connectedTo: Endpoint(IPv4Address("127.0.0.1")!, 9))
+    case "flow": _ = try DatagramSocket(connectedTo: Endpoint(IPAddress("127.0.0.1")!, 9))
     case "decoy: go on with a connection": try goOn()
     case "remedy": return Capabilities.missingRemedy(for: .all).isEmpty ? -1 : 0
     case "random":
@@ -149,7 +149,7 @@ private func runtimeCall(_ name: String, _ netlink: borrowing NetlinkSocket) -> 
 
 /// A connection of the loopback with nobody at its other end.
 private func goOn() throws(SystemError) {
-  let address = IPv4Address("127.0.0.1")!
+  let address = IPAddress("127.0.0.1")!
   var state = ConnectionState(
     tuple: FourTuple(local: Endpoint(address, 4434), remote: Endpoint(address, 9)), sendNext: 1,
     receiveNext: 1, sendWindow: 1000, receiveWindow: 1000)

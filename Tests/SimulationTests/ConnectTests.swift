@@ -252,7 +252,7 @@ import Wire
       EngineConfiguration(
         role: .client(
           server: World.serverAddress, ports: PortSet([10_001...10_010]), maxChannels: 16)),
-      address: IPv4Address(rawValue: 0x0A00_0901), secret: 77, firstPort: 50_000, at: world.now)
+      address: IPAddress(ipv4: 0x0A00_0901), secret: 77, firstPort: 50_000, at: world.now)
     host.hasRoute = false
     world.addClient(host)
     world.run(for: .seconds(100))

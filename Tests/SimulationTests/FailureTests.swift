@@ -388,7 +388,7 @@ import Wire
         EngineConfiguration(
           role: .client(
             server: World.serverAddress, ports: PortSet([10_001...10_010]), maxChannels: 16)),
-        address: IPv4Address(rawValue: 0x0A00_0001), secret: 4242, at: world.now))
+        address: IPAddress(ipv4: 0x0A00_0001), secret: 4242, at: world.now))
     world.connect()
     let exchange = Exchange(world)
     exchange.stream(for: .seconds(1))

@@ -91,7 +91,7 @@ import Wire
       let batch = (0..<60).map { _ in
         Packet.bare(
           from: Endpoint(
-            IPv4Address(rawValue: UInt32.random(in: 0 ... .max, using: &random)), 4000),
+            IPAddress(ipv4: UInt32.random(in: 0 ... .max, using: &random)), 4000),
           to: Endpoint(World.serverAddress, 10_001),
           sequence: UInt32.random(in: 0 ... .max, using: &random), acknowledgment: 0, flags: .syn)
       }

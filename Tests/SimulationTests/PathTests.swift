@@ -193,7 +193,7 @@ import Wire
       role: .client(server: World.serverAddress, ports: PortSet([10_001...10_001]), maxChannels: 1))
     configuration.initialSequence = 1
     return Host(
-      configuration, address: IPv4Address(rawValue: 0x0A00_0801), secret: 3, firstPort: 50_000,
+      configuration, address: IPAddress(ipv4: 0x0A00_0801), secret: 3, firstPort: 50_000,
       path: Path(mtu: 9000, carriesRuns: true), at: now)
   }
 }

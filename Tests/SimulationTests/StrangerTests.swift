@@ -132,7 +132,7 @@ import Wire
     let server = Self.server()
     let probe = Probe(server, options: [2, 4, 5, 0xB4, 3, 3, 10], at: Self.start)
     for number in 0..<100_000 as Range<UInt32> {
-      let source = Endpoint(IPv4Address(rawValue: 0x0B00_0000 + number << 8), 1000)
+      let source = Endpoint(IPAddress(ipv4: 0x0B00_0000 + number << 8), 1000)
       server.receive([Probe.syn(from: source, isn: number, options: [])], at: Self.start)
     }
     _ = server.takeOutgoing()
@@ -166,7 +166,7 @@ import Wire
     let probe = { (number: Int, now: Instant) in
       let network = UInt32(number % networks)
       let source = Endpoint(
-        IPv4Address(rawValue: 0x0B00_0001 + network << 8), UInt16(1000 + number))
+        IPAddress(ipv4: 0x0B00_0001 + network << 8), UInt16(1000 + number))
       Probe(server, from: source, at: now).send(Self.request)
     }
     for number in 0..<300 { probe(number, Self.start) }
@@ -180,7 +180,7 @@ import Wire
   @Test func soManyInASecondEvenIfTheyLeave() {
     let server = Self.server()
     for number in UInt32(0)..<300 {
-      let source = Endpoint(IPv4Address(rawValue: 0x0B00_0001 + number << 8), 1000)
+      let source = Endpoint(IPAddress(ipv4: 0x0B00_0001 + number << 8), 1000)
       let probe = Probe(server, from: source, at: Self.start)
       probe.send(Self.request)
       server.forget(probe.tuple)
@@ -205,7 +205,7 @@ import Wire
     world.connect()
     #expect(world.server.strangers.isEmpty && !messages.isEmpty)
     for (number, message) in messages.enumerated() {
-      let source = Endpoint(IPv4Address(rawValue: 0x0B00_0001), UInt16(1000 + number))
+      let source = Endpoint(IPAddress(ipv4: 0x0B00_0001), UInt16(1000 + number))
       Probe(world.server, from: source, at: world.now).send(message)
     }
     #expect(world.server.strangers.map(\.payload) == messages)
@@ -236,7 +236,7 @@ private struct Probe {
 
   /// Connects.
   init(
-    _ server: Host, from source: Endpoint = Endpoint(IPv4Address(rawValue: 0xC000_0299), 5000),
+    _ server: Host, from source: Endpoint = Endpoint(IPAddress(ipv4: 0xC000_0299), 5000),
     options: [UInt8] = [2, 4, 5, 0xB4, 4, 2, 3, 3, 7], isn: UInt32 = 77, at now: Instant
   ) {
     self.server = server

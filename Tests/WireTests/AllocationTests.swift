@@ -6,7 +6,7 @@ import Wire
 /// Batches are allocated once; building, reading and emptying them must not touch the heap.
 @Suite(.enabled(if: allocations_are_counted()))
 struct AllocationTests {
-  private static let app = Endpoint(IPv4Address(rawValue: 0x0A00_0001), 9999)
+  private static let app = Endpoint(IPAddress(ipv4: 0x0A00_0001), 9999)
 
   @Test func counterCounts() {
     let before = allocation_count()

@@ -71,7 +71,7 @@ private func checksum(_ bytes: RawSpan) -> UInt16 {
   @Test func pseudoHeaderIsThatOfRFC9293() {
     var checksum = Checksum()
     checksum.addPseudoHeader(
-      source: IPv4Address(rawValue: 0xC000_0201), destination: IPv4Address(rawValue: 0xC633_6402),
+      source: IPAddress(ipv4: 0xC000_0201), destination: IPAddress(ipv4: 0xC633_6402),
       protocolNumber: 6, length: 0x1_2345)
     let header = bytes(hex: "c0000201 c6336402 0006 00012345")
     #expect(checksum.value == referenceChecksum(header))

@@ -1,7 +1,7 @@
 import Testing
 import Wire
 
-private let app = Endpoint(IPv4Address(rawValue: 0x0A00_0001), 9999)
+private let app = Endpoint(IPAddress(ipv4: 0x0A00_0001), 9999)
 
 extension DatagramBatch {
   /// Appends datagrams of these lengths, one behind the other in memory; false as soon as one is

@@ -3,7 +3,7 @@ import Testing
 import Wire
 
 @Suite struct PacketBatchTests {
-  private static let app = Endpoint(IPv4Address(rawValue: 0x0A00_0001), 9999)
+  private static let app = Endpoint(IPAddress(ipv4: 0x0A00_0001), 9999)
 
   @Test func copiedPacketsAreReadBack() throws {
     var batch = PacketBatch(capacity: 3, slotSize: 100)

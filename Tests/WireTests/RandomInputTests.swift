@@ -86,7 +86,7 @@ import Wire
       let length = Int(random.next() % 24)
       let text = String(
         (0..<length).map { _ in alphabet[Int(random.next() % UInt64(alphabet.count))] })
-      if IPv4Address(text) != nil { found += 1 }
+      if IPAddress(text) != nil { found += 1 }
       if Endpoint(text) != nil { found += 1 }
       if (try? PortSet(parsing: text)) != nil { found += 1 }
     }

@@ -3,8 +3,8 @@ import Testing
 
 @testable import Wire
 
-private let source = IPv4Address(rawValue: 0xC000_0201)
-private let destination = IPv4Address(rawValue: 0xC000_0202)
+private let source = IPAddress(ipv4: 0xC000_0201)
+private let destination = IPAddress(ipv4: 0xC000_0202)
 private let tcp = TCPHeader(
   sourcePort: 40_000, destinationPort: 443, sequence: 1000, acknowledgment: 2000, flags: [.ack],
   window: 502)

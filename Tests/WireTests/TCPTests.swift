@@ -30,8 +30,8 @@ private struct Parts: Hashable {
   }
 }
 
-private let client = Endpoint(IPv4Address(rawValue: 0xC000_0201), 40000)
-private let server = Endpoint(IPv4Address(rawValue: 0xC000_0202), 10001)
+private let client = Endpoint(IPAddress(ipv4: 0xC000_0201), 40000)
+private let server = Endpoint(IPAddress(ipv4: 0xC000_0202), 10001)
 
 extension TCPOptions {
   static let none = TCPOptions(maximumSegmentSize: nil, windowScale: nil)

@@ -8,7 +8,7 @@ import Wire
 
 /// One end of the tunnel.
 final class End {
-  let address: IPv4Address
+  let address: IPAddress
   private var engine: TunnelEngine
   /// What it has sent since it was last taken.
   private var outgoing: [Packet] = []
@@ -30,7 +30,7 @@ final class End {
 
   /// `room` is how much fits its batches; little makes them overflow.
   init(
-    _ configuration: EngineConfiguration, address: IPv4Address, path: Path, room: Int,
+    _ configuration: EngineConfiguration, address: IPAddress, path: Path, room: Int,
     at now: Instant
   ) {
     self.address = address
@@ -43,9 +43,9 @@ final class End {
     engine = TunnelEngine(
       configuration,
       entropy: Entropy(
-        secret: SipHashKey(UInt64(address.rawValue), 1),
-        keySeed: SecretKey { $0.set(address.rawValue, at: 0) }, session: Self.session,
-        seed: UInt64(address.rawValue)),
+        secret: SipHashKey(UInt64(address.ipv4), 1),
+        keySeed: SecretKey { $0.set(address.ipv4, at: 0) }, session: Self.session,
+        seed: UInt64(address.ipv4)),
       at: now)
     setClock(Self.clock, at: now)
     drainEvents(at: now)

@@ -71,7 +71,7 @@ extension World {
   ) -> (source: Endpoint, destination: Endpoint) {
     (
       Endpoint(
-        IPv4Address(rawValue: 0x0A00_0100 + UInt32(choice >> 4)), 50_000 + UInt16(script.byte())),
+        IPAddress(ipv4: 0x0A00_0100 + UInt32(choice >> 4)), 50_000 + UInt16(script.byte())),
       Endpoint(Self.serverAddress, Self.firstPort + UInt16(choice & 3))
     )
   }

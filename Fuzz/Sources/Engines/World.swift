@@ -8,8 +8,8 @@ import Wire
 
 /// Two ends and what is between them.
 struct World {
-  private static let clientAddress = IPv4Address(rawValue: 0x0A00_0001)
-  static let serverAddress = IPv4Address(rawValue: 0xC000_0201)
+  private static let clientAddress = IPAddress(ipv4: 0x0A00_0001)
+  static let serverAddress = IPAddress(ipv4: 0xC000_0201)
   static let firstPort: UInt16 = 10_001
   private static let stepLimit = 400
 

@@ -39,7 +39,7 @@ extension FuzzTarget {
 /// The sum over the pseudo-header and the payload, two bytes at a time.
 private func plainSum(of packet: borrowing IPv4Packet) -> UInt64 {
   let payload = packet.payload
-  let (source, destination) = (packet.source.rawValue, packet.destination.rawValue)
+  let (source, destination) = (packet.source.ipv4, packet.destination.ipv4)
   var sum = UInt64(6 + payload.byteCount)
   for word in [source >> 16, source & 0xFFFF, destination >> 16, destination & 0xFFFF] {
     sum += UInt64(word)

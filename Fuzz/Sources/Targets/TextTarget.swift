@@ -5,8 +5,11 @@ import Wire
 extension FuzzTarget {
   static let text = FuzzTarget(name: "text") { input in
     let text = String(decoding: Script(input).rest, as: UTF8.self)
-    if let address = IPv4Address(text) {
-      require(address.description == text, "an address has one form")
+    if let address = IPAddress(text) {
+      require(IPAddress(address.description) == address, "an address is read as it is written")
+      require(
+        !address.isIPv4 || text.contains(":") || address.description == text,
+        "dotted decimal has one form")
     }
     if let endpoint = Endpoint(text) {
       require(Endpoint(endpoint.description) == endpoint, "an endpoint is read as it is written")
@@ -20,7 +23,9 @@ extension FuzzTarget {
     }
   } seeds: {
     let texts = [
-      "address": "192.0.2.1", "endpoint": "192.0.2.1:65535", "leading-zero": "192.0.2.01",
+      "address": "192.0.2.1", "endpoint": "192.0.2.1:65535",
+      "groups": "2001:DB8:0::1:2", "mapped": "::ffff:192.0.2.1", "bracketed": "[2001:db8::1]:443",
+      "leading-zero": "192.0.2.01",
       "ports": "80,443,10001-10010", "spaces": " 80 , 1 - 65535", "reversed": "20-10",
       "touching": "1-5,6,7-9,3-4", "too-large": "65536", "digits": "3\u{0664}", "empty": ",",
     ]

@@ -51,22 +51,44 @@ struct SYNCookie: Sendable {
     _ tuple: FourTuple, _ clientISN: UInt32, slot: UInt64, mssClass: Int
   ) -> UInt32 {
     // The whole slot number is hashed, so that a cookie does not come alive again after four.
-    let words: InlineArray<4, UInt64> = [
-      UInt64(tuple.local.address.rawValue) << 32 | UInt64(tuple.remote.address.rawValue),
-      UInt64(tuple.local.port) << 48 | UInt64(tuple.remote.port) << 32 | UInt64(clientISN),
-      slot, UInt64(mssClass),
-    ]
-    let hash = UInt32(truncatingIfNeeded: sipHash(words.span.octets, key: key))
+    let hash = UInt32(
+      truncatingIfNeeded: sipHash(
+        of: tuple,
+        [
+          UInt64(tuple.local.port) << 48 | UInt64(tuple.remote.port) << 32 | UInt64(clientISN),
+          slot,
+          UInt64(mssClass),
+        ], key: key))
     return UInt32(slot & 3) << 30 | UInt32(mssClass) << 26 | hash & Self.hashMask
   }
 }
 
 /// The client's initial sequence number (RFC 6528): a clock of 4 µs ticks plus a keyed hash.
 func initialSequence(for tuple: FourTuple, key: SipHashKey, at now: Instant) -> UInt32 {
-  let words: InlineArray<2, UInt64> = [
-    UInt64(tuple.local.address.rawValue) << 32 | UInt64(tuple.remote.address.rawValue),
-    UInt64(tuple.local.port) << 16 | UInt64(tuple.remote.port),
-  ]
+  let hash = sipHash(
+    of: tuple, [UInt64(tuple.local.port) << 16 | UInt64(tuple.remote.port)], key: key)
   let ticks = UInt32(truncatingIfNeeded: now.nanoseconds / 4_000)
-  return ticks &+ UInt32(truncatingIfNeeded: sipHash(words.span.octets, key: key))
+  return ticks &+ UInt32(truncatingIfNeeded: hash)
+}
+
+/// The hash of the addresses of a four-tuple, which are one word (IPv4) or four, and of the words
+/// behind them.
+private func sipHash<let count: Int>(
+  of tuple: FourTuple, _ rest: InlineArray<count, UInt64>, key: SipHashKey
+) -> UInt64 {
+  let (local, remote) = (tuple.local.address, tuple.remote.address)
+  var words = InlineArray<8, UInt64>(repeating: 0)
+  var used = 4
+  if tuple.isIPv4 {
+    words[0] = UInt64(local.ipv4) << 32 | UInt64(remote.ipv4)
+    used = 1
+  } else {
+    (words[0], words[1]) = (local.high, local.low)
+    (words[2], words[3]) = (remote.high, remote.low)
+  }
+  for index in 0..<count {
+    words[used] = rest[index]
+    used += 1
+  }
+  return sipHash(words.span.extracting(..<used).octets, key: key)
 }

@@ -92,13 +92,27 @@ struct KeyRing {
   }
 
   /// What an RST for this connection carries, seen from the server: its address and port, then the
-  /// client's.
+  /// client's; in 16 bytes for IPv4, in 36 for IPv6.
   func resetToken(for tuple: FourTuple) -> ResetToken {
-    let words: InlineArray<2, UInt64> = [
-      (UInt64(tuple.local.address.rawValue) << 16 | UInt64(tuple.local.port)).bigEndian,
-      (UInt64(tuple.remote.address.rawValue) << 16 | UInt64(tuple.remote.port)).bigEndian,
-    ]
-    let digest = hmacSHA256(words.span.octets, key: resetKey)
+    var bytes = InlineArray<36, UInt8>(repeating: 0)
+    let size = tuple.isIPv4 ? 8 : 18
+    Self.put(tuple.local, at: 0, isIPv4: tuple.isIPv4, into: &bytes)
+    Self.put(tuple.remote, at: size, isIPv4: tuple.isIPv4, into: &bytes)
+    let digest = hmacSHA256(bytes.span.extracting(..<(2 * size)).octets, key: resetKey)
     return ResetToken(high: digest.bytes.be64(at: 0), low: digest.bytes.be64(at: 8))
+  }
+
+  private static func put(
+    _ end: Endpoint, at offset: Int, isIPv4: Bool, into bytes: inout InlineArray<36, UInt8>
+  ) {
+    var span = bytes.mutableSpan
+    var octets = span.mutableOctets
+    if isIPv4 {
+      octets.set(UInt64(end.address.ipv4) << 16 | UInt64(end.port), at: offset)
+    } else {
+      octets.set(end.address.high, at: offset)
+      octets.set(end.address.low, at: offset + 8)
+      octets.set(end.port, at: offset + 16)
+    }
   }
 }

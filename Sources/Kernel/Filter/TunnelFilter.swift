@@ -15,7 +15,7 @@ public enum TunnelFilter {
 
   /// What a server receives: TCP from anybody to one of `ports` at one of the local `addresses`.
   public static func server(
-    ports: PortSet, addresses: [IPv4Address]
+    ports: PortSet, addresses: [IPAddress]
   ) throws(SystemError) -> SocketFilter {
     try program(from: nil, port: .destination, in: ports, addresses)
   }
@@ -23,7 +23,7 @@ public enum TunnelFilter {
   /// What a client receives: TCP from `server` and one of its `ports` to one of the local
   /// `addresses`.
   public static func client(
-    server: IPv4Address, ports: PortSet, addresses: [IPv4Address]
+    server: IPAddress, ports: PortSet, addresses: [IPAddress]
   ) throws(SystemError) -> SocketFilter {
     try program(from: server, port: .source, in: ports, addresses)
   }
@@ -35,7 +35,7 @@ public enum TunnelFilter {
   }
 
   private static func program(
-    from source: IPv4Address?, port: PortField, in ports: PortSet, _ addresses: [IPv4Address]
+    from source: IPAddress?, port: PortField, in ports: PortSet, _ addresses: [IPAddress]
   ) throws(SystemError) -> SocketFilter {
     var filter = FilterAssembler()
     let reject = filter.label()
@@ -48,7 +48,7 @@ public enum TunnelFilter {
     filter.jump(if: .anyBitSet, 0x3FFF, then: reject)  // MF and the offset, not DF
     if let source {
       filter.load(.word, atX: 12)
-      filter.jump(if: .equal, source.rawValue, otherwise: reject)
+      filter.jump(if: .equal, source.ipv4, otherwise: reject)
     }
     filter.load(.word, atX: 16)
     let room = max(addressRangeMinimum, rangeLimit - ports.ranges.count)
@@ -70,9 +70,9 @@ public enum TunnelFilter {
   /// The addresses, each by itself; where those are more than `limit` ranges, the smallest gaps
   /// between them are filled.
   private static func covering(
-    _ addresses: [IPv4Address], atMost limit: Int
+    _ addresses: [IPAddress], atMost limit: Int
   ) -> [ClosedRange<UInt32>] {
-    let sorted = Set(addresses.map(\.rawValue)).sorted()
+    let sorted = Set(addresses.map(\.ipv4)).sorted()
     guard sorted.count > limit else { return sorted.map { $0...$0 } }
     let widest = sorted.indices.dropFirst().sorted {
       sorted[$0] - sorted[$0 - 1] > sorted[$1] - sorted[$1 - 1]

@@ -18,7 +18,7 @@ extension Ruleset {
     /// were added.
     case server(ports: PortSet, hasDecoy: Bool = false)
     /// Those of the server and one of its ports with a port of our own that was added.
-    case client(server: IPv4Address, ports: PortSet)
+    case client(server: IPAddress, ports: PortSet)
   }
 }
 
@@ -56,7 +56,7 @@ enum SetName: String {
 /// A part of a rule.
 enum RuleTerm {
   case isIPv4
-  case address(PacketField, IPv4Address)
+  case address(PacketField, IPAddress)
   /// Stands in front of the first TCP field; nft(8) adds it by itself.
   case isTCP
   case port(PacketField, in: SetName)
@@ -146,7 +146,7 @@ extension RuleTerm {
       request.compare(NFT_CMP_EQ, UInt8(NFPROTO_IPV4))
     case .address(let field, let address):
       request.payload(field)
-      request.compare(NFT_CMP_EQ, address.rawValue.bigEndian)
+      request.compare(NFT_CMP_EQ, address.ipv4.bigEndian)
     case .isTCP:
       request.meta(NFT_META_L4PROTO)
       request.compare(NFT_CMP_EQ, UInt8(IPPROTO_TCP))

@@ -117,7 +117,7 @@ extension NetlinkRequest {
 
   private mutating func element(_ tuple: FourTuple) {
     let key = [tuple.remote, tuple.local].flatMap {
-      [$0.address.rawValue.bigEndian, (UInt32($0.port) << 16).bigEndian]
+      [$0.address.ipv4.bigEndian, (UInt32($0.port) << 16).bigEndian]
     }
     nest(NFTA_LIST_ELEM) {
       $0.nest(NFTA_SET_ELEM_KEY) { $0.put(Int(NFTA_DATA_VALUE.rawValue), key.span.octets) }

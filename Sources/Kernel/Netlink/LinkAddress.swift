@@ -36,7 +36,7 @@ extension NetlinkAttributes {
   }
 
   /// An attribute that is an IPv4 address, nil where it is absent or of another length.
-  func address(_ type: Int) -> IPv4Address? {
-    value(type, as: UInt32.self).map { IPv4Address(rawValue: UInt32(bigEndian: $0)) }
+  func address(_ type: Int) -> IPAddress? {
+    value(type, as: UInt32.self).map { IPAddress(ipv4: UInt32(bigEndian: $0)) }
   }
 }

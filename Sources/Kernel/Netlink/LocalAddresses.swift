@@ -9,7 +9,7 @@ public enum LocalAddresses {
   /// All IPv4 addresses with the devices that have them.
   public static func all(
     _ socket: borrowing NetlinkSocket
-  ) throws(SystemError) -> [(address: IPv4Address, interfaceIndex: Int32)] {
+  ) throws(SystemError) -> [(address: IPAddress, interfaceIndex: Int32)] {
     var header = ifaddrmsg()
     header.ifa_family = UInt8(AF_INET)
     var request = NetlinkRequest(sequence: socket.nextSequence())
@@ -20,7 +20,7 @@ public enum LocalAddresses {
   /// The address that a message describes.
   static func address(
     _ message: borrowing NetlinkMessage
-  ) -> (address: IPv4Address, interfaceIndex: Int32)? {
+  ) -> (address: IPAddress, interfaceIndex: Int32)? {
     let attributes = message.attributes(behind: ifaddrmsg.self)
     guard Int(message.header.nlmsg_type) == RTM_NEWADDR,
       let header = message.prefix(ifaddrmsg.self), Int32(header.ifa_family) == AF_INET,

@@ -9,7 +9,7 @@ public struct Neighbour: Hashable, Sendable {
   /// The device that it is reached by.
   public let interfaceIndex: Int32
   /// Its IPv4 address.
-  public let address: IPv4Address
+  public let address: IPAddress
   /// Its Ethernet address, nil where it is not known or none.
   public let linkAddress: LinkAddress?
   /// `NUD_*`; 0 for an entry that was removed.
@@ -36,14 +36,14 @@ public enum Neighbours {
 
   /// The neighbour `address` on a device, nil where the kernel has not heard of it.
   package static func find(
-    _ address: IPv4Address, interface: Int32, _ socket: borrowing NetlinkSocket
+    _ address: IPAddress, interface: Int32, _ socket: borrowing NetlinkSocket
   ) throws(SystemError) -> Neighbour? {
     var header = ndmsg()
     header.ndm_family = UInt8(AF_INET)
     header.ndm_ifindex = interface
     var request = NetlinkRequest(sequence: socket.nextSequence())
     request.begin(UInt16(RTM_GETNEIGH), 0, header)
-    request.put(Int(NDA_DST), address.rawValue.bigEndian)
+    request.put(Int(NDA_DST), address.ipv4.bigEndian)
     do {
       return try socket.query("find neighbour \(address)", request) { Neighbour($0) }.first
     } catch {

@@ -11,12 +11,12 @@ public struct Route: Hashable, Sendable {
   /// The device.
   public let interfaceIndex: Int32
   /// The next hop, nil where the destination itself is on the link.
-  public let gateway: IPv4Address?
+  public let gateway: IPAddress?
   /// Whether the next hop is an IPv6 router (RFC 5549), which the IPv4 neighbour table does not
   /// know; `gateway` is nil then.
   public let hasIPv6Gateway: Bool
   /// The address to send from.
-  public let source: IPv4Address
+  public let source: IPAddress
   /// Whether the destination is this host.
   public let isLocal: Bool
   /// The path's own MTU in bytes, where the route has one or a smaller one was learnt.
@@ -30,7 +30,7 @@ public enum Routes {
   /// or EHOSTUNREACH where no way is known, EACCES where a rule prohibits it, EINVAL where it ends
   /// in a black hole.
   public static func lookup(
-    _ socket: borrowing NetlinkSocket, to destination: IPv4Address, from source: IPv4Address? = nil,
+    _ socket: borrowing NetlinkSocket, to destination: IPAddress, from source: IPAddress? = nil,
     interface: Int32? = nil, destinationPort: UInt16? = nil, sourcePort: UInt16? = nil
   ) throws(SystemError) -> Route {
     var header = rtmsg()
@@ -39,8 +39,8 @@ public enum Routes {
     header.rtm_src_len = source == nil ? 0 : 32
     var request = NetlinkRequest(sequence: socket.nextSequence())
     request.begin(UInt16(RTM_GETROUTE), 0, header)
-    request.put(Int(RTA_DST.rawValue), destination.rawValue.bigEndian)
-    if let source { request.put(Int(RTA_SRC.rawValue), source.rawValue.bigEndian) }
+    request.put(Int(RTA_DST.rawValue), destination.ipv4.bigEndian)
+    if let source { request.put(Int(RTA_SRC.rawValue), source.ipv4.bigEndian) }
     if let interface { request.put(Int(RTA_OIF.rawValue), UInt32(bitPattern: interface)) }
     // A socket is its opener's by the effective user (`sock_alloc`), the kernel's default here is
     // the real one.
@@ -58,7 +58,7 @@ public enum Routes {
 extension Route {
   /// The route that a message describes. The kernel names a source that it chose, not one that
   /// was asked for.
-  init?(_ message: borrowing NetlinkMessage, from asked: IPv4Address?) {
+  init?(_ message: borrowing NetlinkMessage, from asked: IPAddress?) {
     let attributes = message.attributes(behind: rtmsg.self)
     guard Int(message.header.nlmsg_type) == RTM_NEWROUTE,
       let header = message.prefix(rtmsg.self), Int32(header.rtm_family) == AF_INET,

@@ -5,14 +5,14 @@ import Wire
 
 extension Setting {
   /// The address of this host or another one; not the wildcard, multicast or broadcast.
-  func hostAddress() throws(StartError) -> IPv4Address {
+  func hostAddress() throws(StartError) -> IPAddress {
     let address = try address(in: text[...])
     guard address.isHost else { throw error("is not the address of a host.") }
     return address
   }
 
   /// A server's address as a client names it, and whether there was a port behind it.
-  func serverAddress() throws(StartError) -> (IPv4Address, hasPort: Bool) {
+  func serverAddress() throws(StartError) -> (IPAddress, hasPort: Bool) {
     let (host, port) = try split()
     if let port, self.port(port) == nil { throw badPort(port) }
     let address = try address(in: host)
@@ -73,8 +73,8 @@ extension Setting {
     error("has \"\(port)\" for a port: use 1-65535, for example \(example(sample)).")
   }
 
-  private func address(in host: Substring) throws(StartError) -> IPv4Address {
-    if let address = IPv4Address(host) { return address }
+  private func address(in host: Substring) throws(StartError) -> IPAddress {
+    if let address = IPAddress(host), address.isIPv4 { return address }
     if host.isEmpty { throw error("has no address: write, for example, \(example(sample)).") }
     guard name != .lcapIp, host.looksLikeName else {
       throw error("is not an IPv4 address: write it like 192.0.2.1, without leading zeros.")
@@ -84,9 +84,9 @@ extension Setting {
   }
 }
 
-extension IPv4Address {
+extension IPAddress {
   /// Whether this may be the address of one host: not 0/8, multicast, reserved or broadcast.
-  fileprivate var isHost: Bool { (0x0100_0000..<0xe000_0000).contains(rawValue) }
+  fileprivate var isHost: Bool { (0x0100_0000..<0xe000_0000).contains(ipv4) }
 }
 
 extension Substring {

@@ -70,7 +70,7 @@ extension Settings {
   private static let mostServerPorts = 1024
   private static let mostPorts = 65535
 
-  private mutating func serverAddress() throws(StartError) -> IPv4Address {
+  private mutating func serverAddress() throws(StartError) -> IPAddress {
     guard let taddr = self[.taddr] else {
       throw StartError(
         .usage, "--taddr is missing: name the server, for example --taddr=192.0.2.1.")

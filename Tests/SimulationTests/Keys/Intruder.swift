@@ -7,7 +7,7 @@ import Wire
 struct Intruder {
   let endpoint: Endpoint
 
-  init(port: UInt16 = 6_666) { endpoint = Endpoint(IPv4Address(rawValue: 0xCB00_7107), port) }
+  init(port: UInt16 = 6_666) { endpoint = Endpoint(IPAddress(ipv4: 0xCB00_7107), port) }
 
   /// Opens a connection to the server and sends `payload` as its first data. Gives what comes back
   /// after the SYN-ACK.

@@ -126,7 +126,7 @@ import Wire
             server: World.serverAddress, ports: PortSet([10_001...10_010]), maxChannels: 16))
         configuration.keys = [Self.other]
         return configuration
-      }(), address: IPv4Address(rawValue: 0x0A00_0901), secret: 31, session: world.client.session,
+      }(), address: IPAddress(ipv4: 0x0A00_0901), secret: 31, session: world.client.session,
       at: world.now)
     world.addClient(thief)
     let exchange = Exchange(world, client: world.clients[0])

@@ -26,7 +26,7 @@ import Wire
       role: .client(
         server: World.serverAddress, ports: PortSet([10_001...10_002]), maxChannels: channels))
     configuration.keys = [greedy]
-    let address = IPv4Address(rawValue: 0x0B00_0001 + UInt32(number) << 8)
+    let address = IPAddress(ipv4: 0x0B00_0001 + UInt32(number) << 8)
     let host = Host(
       configuration, address: address, secret: UInt64(number), session: session, at: world.now)
     world.addClient(host)
@@ -106,7 +106,7 @@ import Wire
     let world = Self.world { $0.unconfirmedChannels = 4 }
     world.middlebox = { packet, direction in
       // Their frames never arrive.
-      let isTheirs = packet.source.address.rawValue >> 24 == 0x0B
+      let isTheirs = packet.source.address.ipv4 >> 24 == 0x0B
       return isTheirs && packet.firstByte == SealedFrame.type ? nil : packet
     }
     for number in 0..<8 { _ = Self.client(number, of: world) }

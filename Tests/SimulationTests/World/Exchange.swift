@@ -31,7 +31,7 @@ final class Exchange {
   var lost: Int { sent - delivered }
 
   static func endpoint(_ app: UInt8) -> Endpoint {
-    Endpoint(IPv4Address(rawValue: 0x7F00_0001), 20_000 + UInt16(app))
+    Endpoint(IPAddress(ipv4: 0x7F00_0001), 20_000 + UInt16(app))
   }
 
   /// A datagram: 1 byte for the app, 1 for the direction, 4 for its number, then random bytes.

@@ -16,7 +16,7 @@ struct Arrival {
 
 /// One end of the tunnel.
 final class Host {
-  let address: IPv4Address
+  let address: IPAddress
   /// The session of a client.
   let session: SessionID
   private(set) var engine: TunnelEngine
@@ -40,14 +40,14 @@ final class Host {
   private var segments = SegmentBatch(runs: 512, pieces: 8192, arenaSize: 1 << 20)
 
   init(
-    _ configuration: EngineConfiguration, address: IPv4Address, secret: UInt64 = 1,
+    _ configuration: EngineConfiguration, address: IPAddress, secret: UInt64 = 1,
     session: SessionID? = nil, firstPort: UInt16 = 40_000,
     path: Path = Path(mtu: 1500, carriesRuns: true), at now: Instant
   ) {
     var configuration = configuration
     if configuration.keys.isEmpty, let key = Protection.key { configuration.keys = [key] }
     self.address = address
-    self.session = session ?? SessionID(high: secret, low: UInt64(address.rawValue))
+    self.session = session ?? SessionID(high: secret, low: UInt64(address.ipv4))
     self.path = path
     nextPort = firstPort
     engine = TunnelEngine(
@@ -56,7 +56,7 @@ final class Host {
         secret: SipHashKey(secret, ~secret),
         keySeed: SecretKey {
           $0.set(secret, at: 0)
-          $0.set(UInt64(address.rawValue), at: 8)
+          $0.set(UInt64(address.ipv4), at: 8)
         },
         session: self.session, seed: secret &+ 7),
       at: now)

@@ -38,8 +38,8 @@ struct Packet {
     UInt32(number16(at: offset)) << 16 | UInt32(number16(at: offset + 2))
   }
 
-  private func address(at offset: Int) -> IPv4Address {
-    IPv4Address(rawValue: number32(at: offset))
+  private func address(at offset: Int) -> IPAddress {
+    IPAddress(ipv4: number32(at: offset))
   }
 
   private mutating func set16(_ value: Int, at offset: Int) {

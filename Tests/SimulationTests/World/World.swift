@@ -41,7 +41,7 @@ final class World {
     let packet: Packet
   }
 
-  static let serverAddress = IPv4Address(rawValue: 0xC000_0201)
+  static let serverAddress = IPAddress(ipv4: 0xC000_0201)
   private(set) var now = Instant(nanoseconds: 5_000_000_000_000)
   private(set) var server: Host
   private(set) var clients: [Host] = []
@@ -73,7 +73,7 @@ final class World {
         role: .client(
           server: Self.serverAddress, ports: PortSet([ports]), maxChannels: maxChannels))
       configure(&configuration)
-      let address = IPv4Address(rawValue: 0x0A00_0001 + UInt32(number) << 8)
+      let address = IPAddress(ipv4: 0x0A00_0001 + UInt32(number) << 8)
       self.clients.append(
         Host(configuration, address: address, secret: seed &* 31 &+ UInt64(number), at: now))
     }
