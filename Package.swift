@@ -47,14 +47,27 @@ let package = Package(
     // Real packets between network namespaces: the tools, the tests, and ci/bench's traffic.
     .target(name: "CSockets", path: "Tests/CSockets"),
     .target(
-      name: "NamespaceSupport", dependencies: ["Wire", "CSockets"],
+      name: "NamespaceSupport", dependencies: ["Wire", "CSockets", "LinkModel"],
       path: "Tests/NamespaceSupport", swiftSettings: settings),
     .executableTarget(
       name: "Traffic", dependencies: ["NamespaceSupport", "Wire"], path: "Tests/Traffic",
       swiftSettings: settings),
     .testTarget(
       name: "NamespaceTests",
-      dependencies: ["NamespaceSupport", "Engine", "Crypto", "Wire", "rsock", "SandboxProbe"],
+      dependencies: [
+        "NamespaceSupport", "LinkModel", "Engine", "Crypto", "Wire", "rsock", "SandboxProbe",
+        "LinkEmulator",
+      ],
+      swiftSettings: settings),
+
+    // A bad network between two veth ends: what it does to packets, and the program that moves them.
+    .target(
+      name: "LinkModel", dependencies: ["Wire"], path: "Tests/LinkModel", swiftSettings: settings),
+    .executableTarget(
+      name: "LinkEmulator", dependencies: ["LinkModel", "NamespaceSupport", "CSockets", "Wire"],
+      path: "Tests/LinkEmulator", swiftSettings: settings),
+    .testTarget(
+      name: "LinkModelTests", dependencies: ["LinkModel", "Samples", "Wire"],
       swiftSettings: settings),
 
     // Makes one call inside the sandbox, or dies of it.

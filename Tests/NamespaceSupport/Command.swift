@@ -36,14 +36,18 @@ public final class ChildProcess: Sendable {
   /// The process.
   public let pid: pid_t
   private let texts: [TextBuffer]
+  private let input: OpenFile?
   private let end = Shared<Status?>(nil)
   private let coreFlag = Atomic(false)
 
-  /// Starts a program, found through PATH.
-  public init(_ command: [String]) throws {
+  /// Starts a program, found through PATH. Its standard input is empty, or what `write` gives it.
+  public init(_ command: [String], takesInput: Bool = false) throws {
     let pipes = [try Pipe(), try Pipe()]
+    let ends = takesInput ? try socketPair() : nil
     self.command = command
-    pid = try spawn(command, output: pipes[0].writing, errors: pipes[1].writing)
+    input = ends?.0
+    pid = try spawn(
+      command, input: ends?.1, output: pipes[0].writing, errors: pipes[1].writing)
     let texts = [TextBuffer(), TextBuffer()]
     self.texts = texts
     for (pipe, text) in zip(pipes, texts) {
@@ -67,6 +71,14 @@ public final class ChildProcess: Sendable {
   public var hasDumpedCore: Bool { coreFlag.load(ordering: .acquiring) }
   /// Whether it has not been seen to end.
   public var isRunning: Bool { poll(WNOHANG) == nil }
+
+  /// Gives text to a process that takes input.
+  public func write(_ text: String) throws {
+    guard let input else { preconditionFailure("it takes no input") }
+    let bytes = Array(text.utf8)
+    let count = unsafe send(input.number, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+    guard count == bytes.count else { throw Failure(call: "send to \(command)") }
+  }
 
   /// Sends a signal, unless it has ended.
   public func signal(_ number: Int32) { if isRunning { kill(pid, number) } }
@@ -163,11 +175,17 @@ private let childEnvironment =
     unsafe getenv(name).map { "\(name)=\(unsafe String(cString: $0))" }
   }
 
-private func spawn(_ command: [String], output: OpenFile, errors: OpenFile) throws -> pid_t {
+private func spawn(
+  _ command: [String], input: OpenFile?, output: OpenFile, errors: OpenFile
+) throws -> pid_t {
   var actions = unsafe posix_spawn_file_actions_t()
   unsafe posix_spawn_file_actions_init(&actions)
   defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-  unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+  if let input {
+    unsafe posix_spawn_file_actions_adddup2(&actions, input.number, 0)
+  } else {
+    unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+  }
   unsafe posix_spawn_file_actions_adddup2(&actions, output.number, 1)
   unsafe posix_spawn_file_actions_adddup2(&actions, errors.number, 2)
   // The pool's threads, and so those that they start, block every signal, and a child inherits that.

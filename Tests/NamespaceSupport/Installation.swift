@@ -75,10 +75,15 @@ public enum Installation {
   // The binary lies beside the test program; RSOCK_BINARY names another to test.
   private static func original() throws -> String {
     if let path = unsafe getenv("RSOCK_BINARY") { return unsafe String(cString: path) }
+    return try tool("rsock")
+  }
+
+  /// The path of a program that was built with this one.
+  public static func tool(_ name: String) throws -> String {
     var bytes = [CChar](repeating: 0, count: 4096)
     let count = try check(unsafe readlink("/proc/self/exe", &bytes, bytes.count), "readlink")
     let path = String(decoding: bytes[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    return path[...path.lastIndex(of: "/")!] + "rsock"
+    return path[...path.lastIndex(of: "/")!] + name
   }
 
   // File capabilities do not count where the file system is mounted nosuid (mount(8)).

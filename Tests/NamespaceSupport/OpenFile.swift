@@ -1,5 +1,6 @@
 // A file descriptor that closes itself.
 
+import CSockets
 import Glibc
 import Wire
 
@@ -14,7 +15,7 @@ public final class OpenFile: Sendable {
   deinit { close(number) }
 
   /// Sets a socket option whose value is a number.
-  func set(_ level: Int32, _ option: Int32, to value: Int32) throws {
+  public func set(_ level: Int32, _ option: Int32, to value: Int32) throws {
     var value = value
     try check(
       unsafe setsockopt(number, level, option, &value, socklen_t(MemoryLayout<Int32>.size)),
@@ -30,6 +31,14 @@ public final class OpenFile: Sendable {
         number, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size)),
       "SO_RCVTIMEO")
   }
+}
+
+/// A pair of sockets, since writing to a pipe whose reader is gone is a signal (pipe(7)).
+func socketPair() throws -> (OpenFile, OpenFile) {
+  var ends: [Int32] = [0, 0]
+  let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+  try check(unsafe socketpair(AF_UNIX, type, 0, &ends), "socketpair")
+  return (OpenFile(ends[0]), OpenFile(ends[1]))
 }
 
 /// Reads a whole file, of /proc too, as text.

@@ -3,6 +3,7 @@
 //
 //   two hosts:     client 10.77.1.1 ───────────────────────────── 10.77.1.2 server
 //   routed hosts:  client 10.77.1.1 ── 10.77.1.2 router 10.77.2.1 ── 10.77.2.2 server
+//   emulated link: client 10.77.1.1 ──── link ──── 10.77.1.2 server, one wire to both of them
 //   intruder:      client 10.77.1.1 ── 10.77.1.2 server 10.77.3.2 ── 10.77.3.1 intruder, with
 //                  10.128.0.0/9 behind it, where nobody answers
 
@@ -107,6 +108,44 @@ public func withTwoHosts<Result: Sendable>(
   }
 }
 
+/// Runs `body` with a client and a server at the ends of a bad network that does what `commands` say
+/// (`EmulatedLink.set`), and takes all away. Packets are on the link as on a wire, one by one: the hosts'
+/// interfaces leave neither segmentation nor checksums to it. With `offloads` on they merge what arrives
+/// (GRO).
+public func withEmulatedLink<Result: Sendable>(
+  _ commands: [String] = [], offloads: Offloads = .on, seed: UInt64 = 1,
+  _ body:
+    @escaping @Sendable (_ client: Host, _ link: EmulatedLink, _ server: Host) throws -> Result
+) async throws -> Result {
+  try await blocking {
+    let client = try Namespace(role: "client")
+    defer { client.remove() }
+    let middle = try Namespace(role: "link")
+    defer { middle.remove() }
+    let server = try Namespace(role: "server")
+    defer { server.remove() }
+    let wire = Cable(number: 1)
+    try middle.run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
+    try wire.lay(client, Host.interface, to: middle, EmulatedLink.clientInterface)
+    try wire.lay(middle, EmulatedLink.serverInterface, to: server, Host.interface)
+    for interface in [EmulatedLink.clientInterface, EmulatedLink.serverInterface] {
+      try middle.run("ip", "link", "set", interface, "up")
+    }
+    for (host, side) in [(client, UInt8(1)), (server, 2)] {
+      try wire.configure(host, Host.interface, side: side, .off)
+      if offloads == .on { try host.run("ethtool", "-K", Host.interface, "gro", "on") }
+    }
+    let hosts = (wire.host(client, side: 1), wire.host(server, side: 2))
+    let link = try EmulatedLink(in: middle, seed: seed)
+    // Both ends know each other, and the interfaces' queues run, before the network turns bad.
+    try wait(for: "an answer through the link") {
+      (try? hosts.0.run("ping", "-c", "1", "-W", "0.2", "\(hosts.1.address)")) != nil
+    }
+    for command in commands { try link.set(command) }
+    return try body(hosts.0, link, hosts.1)
+  }
+}
+
 /// Runs `body` with a client behind a masquerading router and a server, and takes them away.
 /// `offloads` is for the client's wire, `outerOffloads` for the server's.
 public func withRoutedHosts<Result: Sendable>(
@@ -177,18 +216,25 @@ private struct Cable {
       neighbourLinkAddress: linkAddress(3 - side))
   }
 
-  func connect(
-    _ one: Namespace, _ oneName: String, to other: Namespace, _ otherName: String,
-    _ offloads: Offloads
+  /// A cable without addresses of IP.
+  func lay(
+    _ one: Namespace, _ oneName: String, to other: Namespace, _ otherName: String
   ) throws {
     try run(
       "ip", "link", "add", oneName, "netns", one.name, "address", text(linkAddress(1)), "type",
       "veth", "peer", "name", otherName, "netns", other.name, "address", text(linkAddress(2)))
+  }
+
+  func connect(
+    _ one: Namespace, _ oneName: String, to other: Namespace, _ otherName: String,
+    _ offloads: Offloads
+  ) throws {
+    try lay(one, oneName, to: other, otherName)
     try configure(one, oneName, side: 1, offloads)
     try configure(other, otherName, side: 2, offloads)
   }
 
-  private func configure(
+  func configure(
     _ namespace: Namespace, _ name: String, side: UInt8, _ offloads: Offloads
   ) throws {
     try namespace.run("ip", "address", "add", "\(address(side))/24", "dev", name)
