@@ -66,6 +66,12 @@ let package = Package(
     .executableTarget(
       name: "LinkEmulator", dependencies: ["LinkModel", "NamespaceSupport", "CSockets", "Wire"],
       path: "Tests/LinkEmulator", swiftSettings: settings),
+    // ci/bench wan: kcptun with and without rsock on such networks.
+    .executableTarget(
+      name: "WanBench", dependencies: ["NamespaceSupport", "LinkModel", "Plot", "Wire"],
+      path: "Tests/WanBench", swiftSettings: settings),
+    .target(name: "Plot", path: "Tests/Plot", swiftSettings: settings),
+    .testTarget(name: "PlotTests", dependencies: ["Plot"], swiftSettings: settings),
     .testTarget(
       name: "LinkModelTests", dependencies: ["LinkModel", "Samples", "Wire"],
       swiftSettings: settings),

@@ -114,9 +114,9 @@ struct Emulator: ~Copyable {
     guard let lines = try input.read() else { return false }
     for line in lines {
       do {
-        say(try obey(line))
+        writeText(try obey(line))
       } catch let error as CommandError {
-        say("error: \(error)\n")
+        writeText("error: \(error)\n")
       }
     }
     return true

@@ -69,7 +69,7 @@ private func startThread(_ body: @escaping () -> Void) -> pthread_t {
 /// The nice value of rsock and of the load (setpriority(2)): a test that counts loss judges the
 /// program, not what else the machine does. No more than this, or ksoftirqd, which has 0 and
 /// carries the packets when there are many, would starve.
-let priority: Int32 = -5
+public let priority: Int32 = -5
 
 /// Gives the calling thread that priority: on Linux nice values belong to threads.
 func hurry() {

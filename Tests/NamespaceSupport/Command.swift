@@ -75,9 +75,7 @@ public final class ChildProcess: Sendable {
   /// Gives text to a process that takes input.
   public func write(_ text: String) throws {
     guard let input else { preconditionFailure("it takes no input") }
-    let bytes = Array(text.utf8)
-    let count = unsafe send(input.number, bytes, bytes.count, Int32(MSG_NOSIGNAL))
-    guard count == bytes.count else { throw Failure(call: "send to \(command)") }
+    try input.send(Array(text.utf8))
   }
 
   /// Sends a signal, unless it has ended.

@@ -22,14 +22,29 @@ public final class OpenFile: Sendable {
       "setsockopt \(level) \(option)")
   }
 
+  /// Sends bytes to the other end of a stream socket; a closed one is an error, not a signal.
+  func send(_ bytes: [UInt8]) throws {
+    let count = unsafe Glibc.send(number, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+    guard count == bytes.count else { throw Failure(call: "send") }
+  }
+
   /// How long a receive call waits before it gives up.
   func setReceiveTimeout(_ duration: Duration) throws {
+    try setTimeout(SO_RCVTIMEO, duration)
+  }
+
+  /// How long a send call waits before it gives up.
+  func setSendTimeout(_ duration: Duration) throws {
+    try setTimeout(SO_SNDTIMEO, duration)
+  }
+
+  private func setTimeout(_ option: Int32, _ duration: Duration) throws {
     let microseconds = Int(duration.wholeNanoseconds / 1000)
     var time = timeval(tv_sec: microseconds / 1_000_000, tv_usec: microseconds % 1_000_000)
     try check(
       unsafe setsockopt(
-        number, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size)),
-      "SO_RCVTIMEO")
+        number, SOL_SOCKET, option, &time, socklen_t(MemoryLayout<timeval>.size)),
+      "setsockopt \(option)")
   }
 }
 
@@ -65,4 +80,17 @@ public func writeFile(_ path: String, _ text: String) throws {
   let bytes = Array(text.utf8)
   let count = try check(unsafe write(file.number, bytes, bytes.count), "write \(path)")
   guard count == bytes.count else { throw Failure("write \(path): \(count) of \(bytes.count)") }
+}
+
+/// Writes text at once, to standard output where nothing else is said: what is printed waits in a buffer
+/// where that is no terminal.
+public func writeText(_ text: String, to descriptor: Int32 = 1) {
+  var rest = Array(text.utf8)[...]
+  while !rest.isEmpty {
+    let count = unsafe rest.withUnsafeBytes {
+      unsafe write(descriptor, $0.baseAddress, $0.count)
+    }
+    guard count > 0 || errno == EINTR else { return }
+    rest = rest.dropFirst(max(0, count))
+  }
 }

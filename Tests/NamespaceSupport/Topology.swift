@@ -29,7 +29,10 @@ public struct Host: Sendable {
   }
 
   /// Starts a program on the host, as root.
-  public func start(_ command: String...) throws -> ChildProcess {
+  public func start(_ command: String...) throws -> ChildProcess { try start(command) }
+
+  /// Starts a program on the host, as root.
+  public func start(_ command: [String]) throws -> ChildProcess {
     try ChildProcess(namespace.commandLine(command))
   }
 

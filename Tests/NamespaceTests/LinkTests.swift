@@ -106,7 +106,8 @@ extension NamespaceTests {
         let report = try link.report()
         #expect(report.up[.unfinished] == 0 && report.up[.mislaid] == 0)
         #expect(report.up[.policed] > 0)
-        #expect(report.up[.arrived] > 10_485_760 / 1448, "every packet is one frame")
+        #expect(report.up[.arrived] > 6000)
+        #expect(report.up[.arrivedBytes] <= report.up[.arrived] * 1514)
         #expect(elapsed > .seconds(1.5), "10.5 MB and headers at 50 Mbit/s")
         #expect(try sent.finish().badChecksums == 0)
       }
@@ -181,6 +182,22 @@ extension NamespaceTests {
         #expect(receipt.longestGap > .milliseconds(690), "\(receipt)")
         let cut = try link.report().up[.cut]
         #expect(cut == load.count - receipt.received && (650...750).contains(cut), "\(receipt)")
+      }
+    }
+
+    @Test func byteMeterCountsWhatTheLinkLetsThroughAndConnectsAnew() async throws {
+      try await withEmulatedLink(["rate 20mbit queue 100k", "delay 5ms"]) { client, link, server in
+        let end = Endpoint(server.address, 7000)
+        let source = try ByteSource(in: server.namespace, at: end)
+        let meter = ByteMeter(in: client.namespace, to: end, count: 4, each: .seconds(1))
+        try pause(.milliseconds(1900))
+        try link.set("reset now")
+        try pause(.milliseconds(2200))
+        let bytes = withExtendedLifetime(source) { meter.finish() }
+        // 2.5 MB a second with headers; a reset and a new start cost less than half a second.
+        #expect(bytes.allSatisfy { (1_250_000...2_500_000).contains($0) }, "\(bytes)")
+        #expect(try link.report().down[.resets] == 1)
+        #expect(try link.flows().filter { $0.hasPrefix("tcp ") }.count == 2)
       }
     }
 

@@ -35,6 +35,8 @@ static inline int cs_connect(int fd, uint32_t address, uint16_t port) {
   return connect(fd, (const struct sockaddr *)&name, sizeof name);
 }
 
+static inline int cs_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC); }
+
 static inline ssize_t cs_sendto(int fd, const void *bytes, size_t count, uint32_t address,
                                 uint16_t port) {
   struct sockaddr_in name = cs_inet(address, port);
