@@ -90,12 +90,14 @@ struct Channel: ~Copyable {
   /// Whether this side closed first.
   var isCloser = false
 
+  /// What was sent, and what the peer says of it.
+  var delivery = Delivery()
+  /// What arrived, and what the peer is to be told of it.
+  var reception = Reception()
   var incoming = NumberWindow()
-  private var nextNumber: UInt32 = 0
+  private var nextPlainNumber: UInt64 = 0
   /// When what was received is to be acknowledged at the latest.
   var acknowledgmentDue: Instant?
-  /// Whether a datagram was received since something was last sent.
-  var owesSignOfLife = false
   /// Since when the window has had no room for a datagram that was there.
   var fullSince: Instant?
   /// Whether a probe of the packet at hand was answered.
@@ -138,10 +140,27 @@ struct Channel: ~Copyable {
   /// The most segments in one run.
   var runLimit: Int { path.carriesRuns ? SegmentBatch.runLimit : 1 }
 
+  /// The number of the next frame; of a plain one the low 24 bits are on the wire.
+  var nextNumber: UInt64 {
+    switch cipher {
+    case .some(let cipher): cipher.nextNumber
+    case .none: nextPlainNumber
+    }
+  }
+
+  /// The low bits of the highest number that arrived.
+  var highestReceived: UInt32 {
+    switch cipher {
+    case .some(let cipher): cipher.highestReceived
+    case .none: incoming.highest
+    }
+  }
+
   @inline(__always)
   mutating func nextFrame(_ type: FrameType, length: Int, flow: UInt16 = 0) -> FrameHeader {
-    defer { nextNumber = (nextNumber &+ 1) & FrameHeader.numberMask }
+    defer { nextPlainNumber &+= 1 }
     return FrameHeader(
-      type: type, length: UInt16(truncatingIfNeeded: length), flow: flow, number: nextNumber)
+      type: type, length: UInt16(truncatingIfNeeded: length), flow: flow,
+      number: UInt32(truncatingIfNeeded: nextPlainNumber))
   }
 }

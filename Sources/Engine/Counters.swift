@@ -14,6 +14,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case truncatedFrame
   /// The frame's number was seen before or is too old.
   case repeatedFrame
+  /// A report of more than was sent, or of less than an earlier one had.
+  case badReport
   /// A frame of a type that this version does not know.
   case unknownFrame
   /// A first payload that is no Hello with a valid cookie, or one that the other side's does not
@@ -67,7 +69,7 @@ public struct Counters: Sendable {
   public internal(set) var datagramsReceived: UInt64 = 0
   /// Channels that opened.
   public internal(set) var channelsOpened: UInt64 = 0
-  private var drops: InlineArray<27, UInt64> = .init(repeating: 0)
+  private var drops: InlineArray<28, UInt64> = .init(repeating: 0)
 
   init() {
     precondition(DropReason.allCases.count == drops.count)

@@ -1,5 +1,5 @@
-// Whether a channel's path is alive: by what is received on it, never by what is sent. Pure state;
-// the engine sends the probes that it asks for.
+// Whether a channel's path is alive: by what is received on it, never by what is sent, and by what the
+// peer says to have received. Pure state; the engine sends the probes that it asks for.
 
 internal import Wire
 
@@ -7,7 +7,7 @@ internal import Wire
 enum Health: Int, Comparable, Sendable {
   /// Nothing speaks against it: heard since the last doubt, or never doubted.
   case healthy
-  /// Sent for a while and nothing heard, or warned of by an RST or FIN: being probed.
+  /// Sent for a while and nothing confirmed, or warned of by an RST or FIN: being probed.
   case doubtful
   /// Three probes in a row stayed unanswered.
   case silent
@@ -25,9 +25,10 @@ struct RoundTrip: Sendable {
   static let limit = Duration.seconds(10)
 
   /// How long to wait for the answer to a probe.
-  var timeout: Duration {
-    min(max(.milliseconds(250), (smoothed ?? .zero) + variation * 4), Self.limit)
-  }
+  var timeout: Duration { max(.milliseconds(250), longest) }
+
+  /// As long as a round trip takes at most, by all that is known (RFC 6298, section 2.3).
+  var longest: Duration { min((smoothed ?? .zero) + variation * 4, Self.limit) }
 
   /// Takes an upper bound for the first sample: the answer to a segment that was sent more than
   /// once. The first true sample replaces it.
@@ -52,12 +53,13 @@ struct RoundTrip: Sendable {
 
 /// The liveness of one channel:
 ///
-///     healthy ── sent, nothing heard for `patience`; doubt, ask ──► doubtful ── 3 probes ──► silent
-///        ▲                                                             │                      │
-///        └──────────────────────────── heard ──────────────────────────┴──────────────────────┘
+///     healthy ── a report is overdue: probe ── no answer; doubt, ask ──► doubtful ── 3 probes ──► silent
+///        ▲                                                                  │                      │
+///        └────────────────────────── heard, confirmed ──────────────────────┴──────────────────────┘
 ///
 /// `doubt` follows a warning (RST, FIN, the peer's suspect frame), `ask` a change of the network, and
-/// `retry` gives a silent channel another round because others are heard again.
+/// `retry` gives a silent channel another round because others are heard again. A channel that was
+/// heard all the time but not confirmed loses what is sent on it: only a confirmation heals that.
 struct Liveness: Sendable {
   /// So many unanswered probes make a channel silent.
   static let probeLimit = 3
@@ -67,11 +69,17 @@ struct Liveness: Sendable {
   /// When the channel was last doubted after it was healthy.
   private(set) var doubtedAt: Instant
   private(set) var roundTrip = RoundTrip()
-  /// When something was first sent that nothing was heard after.
-  private var unheardSince: Instant?
-  /// How long to send without hearing before a probe, in nanoseconds: max(500 ms, 2 srtt), kept
-  /// ready because `Duration` arithmetic is slow where packets go by.
-  private var patience: Int64 = 500_000_000
+  /// When something was first sent since the peer last confirmed anything.
+  private var unconfirmedSince: Instant?
+  /// A receiver reports so long after the first frame that it has not reported: max(200 ms, srtt/2),
+  /// in nanoseconds, kept ready because `Duration` arithmetic is slow where packets go by.
+  private(set) var reportInterval: Int64 = 200_000_000
+  /// How long to send without a confirmation before a probe, in nanoseconds: as long as a report takes.
+  private var patience: Int64 = 250_000_000
+  /// Whether a healthy channel was probed because its report is overdue.
+  private var isAsked = false
+  /// Whether the peer was heard when its report was overdue.
+  private var isDeaf = false
   private var probesUnanswered = 0
   private var lastProbe: Instant
   /// The stamps of the last probes, the newest first. An answer with another one is not ours: without
@@ -84,35 +92,58 @@ struct Liveness: Sendable {
     lastProbe = now
   }
 
-  /// Notes that a frame was sent that a live peer answers. Gives the moment of the next probe
-  /// where this is the first such frame since something was heard.
+  /// Notes that a frame was sent that a live peer reports or answers. Gives the moment of the next
+  /// probe where this is the first such frame since something was confirmed.
   @inline(__always)
   mutating func sent(at now: Instant) -> Instant? {
-    guard unheardSince == nil else { return nil }
-    unheardSince = now
+    guard unconfirmedSince == nil else { return nil }
+    unconfirmedSince = now
     return Instant(nanoseconds: now.nanoseconds &+ patience)
   }
 
-  /// Notes that a valid frame was received. True where the channel was not healthy before.
+  /// Notes that a valid frame was received. True where the channel was not healthy before, and is now.
   @inline(__always)
   mutating func heard(at now: Instant) -> Bool {
     lastHeard = now
-    unheardSince = nil
-    guard health != .healthy || probesUnanswered != 0 else { return false }
+    return health != .healthy && !isDeaf ? heal() : false
+  }
+
+  /// Notes that the peer has received what was sent: a report with news, or the answer to a probe.
+  /// True where the channel was not healthy before.
+  mutating func confirmed(at now: Instant) -> Bool {
+    lastHeard = now
+    return heal()
+  }
+
+  private mutating func heal() -> Bool {
+    unconfirmedSince = nil
+    isAsked = false
+    isDeaf = false
     probesUnanswered = 0
     defer { health = .healthy }
     return health != .healthy
   }
 
+  /// Whether a channel in use is to be probed for its round trip: about twice a second.
+  func isProbeTimely(at now: Instant) -> Bool {
+    now.nanoseconds &- lastProbe.nanoseconds >= max(500_000_000, reportInterval &* 2)
+  }
+
   /// Notes the stamp of a probe that is sent.
-  mutating func asked(_ stamp: UInt32) {
+  mutating func asked(_ stamp: UInt32, at now: Instant) {
+    if health == .healthy && !isAsked { lastProbe = now }
     for index in (1..<stamps.count).reversed() { stamps[index] = stamps[index - 1] }
     stamps[0] = stamp
   }
 
-  /// Whether one of the last probes had this stamp.
-  func hasAsked(_ stamp: UInt32) -> Bool {
-    stamps.indices.contains { stamps[$0] == stamp }
+  /// Whether one of the last probes had this stamp, and was not answered. An answer that comes again,
+  /// without a key maybe much later, measures nothing.
+  mutating func takeAnswer(_ stamp: UInt32) -> Bool {
+    for index in stamps.indices where stamps[index] == stamp {
+      stamps[index] = nil
+      return true
+    }
+    return false
   }
 
   mutating func measured(_ sample: Duration) {
@@ -127,9 +158,13 @@ struct Liveness: Sendable {
   }
 
   private mutating func updatePatience() {
-    let twice = min((roundTrip.smoothed ?? .zero) * 2, RoundTrip.limit)
-    patience = max(500_000_000, twice.wholeNanoseconds)
+    let half = min((roundTrip.smoothed ?? .zero) / 2, RoundTrip.limit)
+    reportInterval = max(200_000_000, half.wholeNanoseconds)
+    patience = max(250_000_000, reportInterval &+ roundTrip.longest.wholeNanoseconds)
   }
+
+  /// How long a healthy channel that was asked may take to answer.
+  private var askTimeout: Duration { max(.milliseconds(200), roundTrip.longest) }
 
   /// A warning (RST or FIN from outside, the peer's suspect frame): prefer others, and probe at
   /// once.
@@ -137,6 +172,7 @@ struct Liveness: Sendable {
     guard health == .healthy else { return }
     health = .doubtful
     doubtedAt = now
+    isDeaf = false
     probesUnanswered = 0
     lastProbe = now - roundTrip.timeout
   }
@@ -157,8 +193,9 @@ struct Liveness: Sendable {
   func deadline(silentInterval: Duration) -> Instant {
     switch health {
     case .healthy:
-      guard let unheardSince else { return .distantFuture }
-      return Instant(nanoseconds: unheardSince.nanoseconds &+ patience)
+      guard let unconfirmedSince else { return .distantFuture }
+      if isAsked { return lastProbe + askTimeout }
+      return Instant(nanoseconds: unconfirmedSince.nanoseconds &+ patience)
     case .doubtful: return lastProbe + roundTrip.timeout
     case .silent: return lastProbe + silentInterval
     }
@@ -177,9 +214,15 @@ struct Liveness: Sendable {
       lastProbe = now
       return .becameSilent
     }
+    if health == .healthy && !isAsked {
+      isAsked = true
+      lastProbe = now
+      return .sendProbe
+    }
     if health == .healthy {
       health = .doubtful
       doubtedAt = now
+      isDeaf = unconfirmedSince.map { (lastHeard - $0).wholeNanoseconds >= patience } ?? false
     }
     probesUnanswered &+= 1
     lastProbe = now

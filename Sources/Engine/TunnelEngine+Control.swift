@@ -31,8 +31,7 @@ extension TunnelEngine {
   mutating func sendAcknowledgment(on index: Int, into segments: inout SegmentBatch) {
     guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
     finishControl(index, flags: .ack, payloadLength: 0, into: &segments)
-    // It says nothing of frames, so it does not take the place of a sign of life.
-    if !channels[index].owesSignOfLife { channels[index].acknowledgmentDue = nil }
+    channels[index].acknowledgmentDue = nil
   }
 
   private mutating func finishControl(
@@ -54,7 +53,7 @@ extension TunnelEngine {
   /// A probe carries the moment that it was sent, in microseconds; the answer brings it back.
   mutating func sendProbe(on index: Int, into segments: inout SegmentBatch, at now: Instant) {
     let stamp = Self.microseconds(now)
-    channels[index].liveness.asked(stamp)
+    channels[index].liveness.asked(stamp, at: now)
     let payload: InlineArray<1, UInt32> = [stamp.bigEndian]
     sendFrame(
       .probe, payload.span.octets, on: index, expectsReply: true, into: &segments, at: now)
@@ -70,7 +69,8 @@ extension TunnelEngine {
   ) {
     switch type {
     case .probe: answer(payload, on: index, into: &replies, at: now)
-    case .answer: receiveAnswer(payload, on: index, at: now)
+    case .answer: receiveAnswer(payload, on: index, into: &replies, at: now)
+    case .report: receiveReport(payload, on: index, into: &replies, at: now)
     case .suspect: receiveSuspects(payload, on: index, into: &replies, at: now)
     case .close: receiveClose(on: index, into: &replies, at: now)
     case .keepalive, .datagram: break
@@ -88,13 +88,16 @@ extension TunnelEngine {
     sendFrame(.answer, echo, on: index, into: &segments, at: now)
   }
 
-  private mutating func receiveAnswer(_ payload: RawSpan, on index: Int, at now: Instant) {
-    guard payload.byteCount >= 4, channels[index].liveness.hasAsked(payload.be32(at: 0)) else {
+  private mutating func receiveAnswer(
+    _ payload: RawSpan, on index: Int, into segments: inout SegmentBatch, at now: Instant
+  ) {
+    guard payload.byteCount >= 4, channels[index].liveness.takeAnswer(payload.be32(at: 0)) else {
       return
     }
     let elapsed = Int32(bitPattern: Self.microseconds(now) &- payload.be32(at: 0))
     guard elapsed >= 0, .microseconds(elapsed) < RoundTrip.limit else { return }
     channels[index].liveness.measured(.microseconds(max(elapsed, 1)))
+    confirmed(index, into: &segments, at: now)
   }
 }
 

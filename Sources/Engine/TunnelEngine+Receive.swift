@@ -171,6 +171,7 @@ extension TunnelEngine {
       counters.drop(.repeatedFrame)
       return ReceivedFrame(end: payload.upperBound)
     }
+    channels[index].reception.tally.add(FrameHeader.byteCount &+ payload.count)
     return ReceivedFrame(
       type: knownType(header.type), flow: header.flow, payload: payload, end: payload.upperBound)
   }
@@ -183,6 +184,7 @@ extension TunnelEngine {
     guard let sealed = SealedFrame(parsing: packets.bytes(offset..<end), at: 0) else { return nil }
     let next = offset &+ sealed.byteCount
     guard let failure = channels[index].cipher?.open(sealed, at: offset, in: &packets) else {
+      channels[index].reception.tally.add(sealed.byteCount)
       let start = offset &+ SealedFrame.headerByteCount
       let head = packets.bytes(offset &+ SealedFrame.clearByteCount..<start)
       return ReceivedFrame(
@@ -208,7 +210,7 @@ extension TunnelEngine {
     else { return }
     flows[index].lastActive = now
     sessions[session].lastActive = now
-    channels[channel].owesSignOfLife = true
+    oweReport(on: channel, at: now)
     if dialer?.isParked == true { unpark(at: now) }
     let destination = flows[index].endpoint ?? Endpoint(.any, 0)
     guard datagrams.append(flow: index, destination: destination, payload: payload) else {
@@ -217,7 +219,16 @@ extension TunnelEngine {
     counters.datagramsReceived &+= 1
   }
 
-  /// A valid frame came on the channel: it is alive, and owes an acknowledgment.
+  /// A frame came that the peer wants to hear of.
+  @inline(__always)
+  private mutating func oweReport(on index: Int, at now: Instant) {
+    let interval = channels[index].liveness.reportInterval
+    if let due = channels[index].reception.owe(after: interval, at: now) {
+      timers.schedule(.channel(index), at: due)
+    }
+  }
+
+  /// A valid frame came on the channel: the peer is alive, and is owed an acknowledgment.
   private mutating func noteHeard(
     on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {

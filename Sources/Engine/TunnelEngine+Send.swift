@@ -114,12 +114,15 @@ extension TunnelEngine {
   ) -> Bool {
     guard let number = channels[index].cipher?.nextLowNumber else {
       let header = channels[index].nextFrame(.datagram, length: payload.count, flow: flow)
-      return segments.appendFrame(header, payload: payload)
+      guard segments.appendFrame(header, payload: payload) else { return false }
+      channels[index].delivery.sent.add(FrameHeader.byteCount &+ payload.count)
+      return true
     }
     guard
       let place = segments.appendSealed(.datagram, flow: flow, number: number, payload: payload)
     else { return false }
     channels[index].cipher?.seal(place, in: &segments, &datagrams)
+    channels[index].delivery.sent.add(SealedFrame.overhead &+ payload.count)
     return true
   }
 
@@ -130,11 +133,14 @@ extension TunnelEngine {
   ) -> Bool {
     guard let number = channels[index].cipher?.nextLowNumber else {
       let header = channels[index].nextFrame(type, length: payload.byteCount, flow: flow)
-      return segments.appendFrame(header, copying: payload)
+      guard segments.appendFrame(header, copying: payload) else { return false }
+      channels[index].delivery.sent.add(FrameHeader.byteCount &+ payload.byteCount)
+      return true
     }
     guard let place = segments.appendSealed(type, flow: flow, number: number, copying: payload)
     else { return false }
     channels[index].cipher?.seal(place, in: &segments)
+    channels[index].delivery.sent.add(SealedFrame.overhead &+ payload.byteCount)
     return true
   }
 
@@ -166,7 +172,6 @@ extension TunnelEngine {
   /// Bookkeeping for whatever carries frames on a channel.
   mutating func noteTransmission(on index: Int, expectsReply: Bool, at now: Instant) {
     channels[index].acknowledgmentDue = nil
-    channels[index].owesSignOfLife = false
     if expectsReply, let probeAt = channels[index].liveness.sent(at: now) {
       timers.schedule(.channel(index), at: probeAt)
     }

@@ -39,7 +39,8 @@ extension TunnelEngine {
     let interval = silentInterval(channels[index].session, at: now)
     let probeAt = channels[index].liveness.deadline(silentInterval: interval)
     let idleAt = dialer == nil ? forgetAt(index) : channels[index].keepaliveAt
-    let acknowledgeAt = channels[index].acknowledgmentDue ?? .distantFuture
+    let reportAt = channels[index].reception.reportDue ?? .distantFuture
+    let acknowledgeAt = min(reportAt, channels[index].acknowledgmentDue ?? .distantFuture)
     return min(min(acknowledgeAt, rewindAt(index)), min(probeAt, idleAt))
   }
 
@@ -84,11 +85,11 @@ extension TunnelEngine {
     if rewindAt(index) <= now {
       rewind(index, into: &segments, at: now)
     }
+    if let due = channels[index].reception.reportDue, due <= now {
+      sendReport(on: index, into: &segments, at: now)
+    }
     if let due = channels[index].acknowledgmentDue, due <= now {
-      // Datagrams are answered with a sign of life, so that the sender knows that they arrive.
-      if channels[index].owesSignOfLife {
-        sendFrame(.keepalive, on: index, into: &segments, at: now)
-      } else if channels[index].tcp.unacknowledgedBytes > 0 {
+      if channels[index].tcp.unacknowledgedBytes > 0 {
         sendAcknowledgment(on: index, into: &segments)
       }
       channels[index].acknowledgmentDue = nil

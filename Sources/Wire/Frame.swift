@@ -13,6 +13,8 @@ public enum FrameType: UInt8, Sendable {
   case probe = 3
   /// The answer to a probe, with the probe's payload.
   case answer = 4
+  /// Tells what has arrived of the frames that the receiver sent on this channel.
+  case report = 5
   /// Names channels, by 4-byte identifiers, whose path may be about to fail.
   case suspect = 6
   /// The sender closes this channel.

@@ -8,12 +8,15 @@ import Wire
     Instant(nanoseconds: milliseconds * 1_000_000)
   }
 
-  /// Sent and unheard for 500 ms: three probes, 250 ms apart, then silent.
+  /// Sent and unconfirmed for 250 ms: a probe, and after 200 ms three more, 250 ms apart, then silent.
   @Test func verdict() {
     var liveness = Liveness(at: Self.moment(0))
     #expect(liveness.deadline(silentInterval: .seconds(1)) == .distantFuture)
-    #expect(liveness.sent(at: Self.moment(100)) == Self.moment(600))
+    #expect(liveness.sent(at: Self.moment(150)) == Self.moment(400))
     #expect(liveness.sent(at: Self.moment(200)) == nil)
+    #expect(liveness.deadline(silentInterval: .seconds(1)) == Self.moment(400))
+    #expect(liveness.probe(at: Self.moment(400)) == .sendProbe)
+    #expect(liveness.health == .healthy)
     for probe in Int64(0)..<3 {
       let due = Self.moment(600 + probe * 250)
       #expect(liveness.deadline(silentInterval: .seconds(1)) == due)
@@ -35,10 +38,37 @@ import Wire
   @Test func hearingClearsDoubt() {
     var liveness = Liveness(at: Self.moment(0))
     _ = liveness.sent(at: Self.moment(0))
-    _ = liveness.probe(at: Self.moment(500))
+    for due in [Int64(250), 450] { #expect(liveness.probe(at: Self.moment(due)) == .sendProbe) }
+    #expect(liveness.health == .doubtful)
     #expect(liveness.heard(at: Self.moment(600)) == true)
     #expect(liveness.heard(at: Self.moment(601)) == false)
-    #expect(liveness.sent(at: Self.moment(700)) == Self.moment(1200))
+    #expect(liveness.sent(at: Self.moment(700)) == Self.moment(950))
+  }
+
+  /// What is sent is lost, but the peer is heard all the time: only a confirmation heals the channel.
+  @Test func hearingDoesNotHealADeafPath() {
+    var liveness = Liveness(at: Self.moment(0))
+    _ = liveness.sent(at: Self.moment(0))
+    for time in stride(from: Int64(0), to: 450, by: 10) {
+      #expect(liveness.heard(at: Self.moment(time)) == false)
+      if time == 250 { #expect(liveness.probe(at: Self.moment(250)) == .sendProbe) }
+    }
+    #expect(liveness.probe(at: Self.moment(450)) == .sendProbe)
+    #expect(liveness.health == .doubtful)
+    #expect(liveness.heard(at: Self.moment(460)) == false)
+    #expect(liveness.health == .doubtful)
+    #expect(liveness.confirmed(at: Self.moment(470)) == true)
+    #expect(liveness.health == .healthy)
+  }
+
+  /// An overdue report alone is no doubt: it may be lost.
+  @Test func confirmationEndsTheWait() {
+    var liveness = Liveness(at: Self.moment(0))
+    _ = liveness.sent(at: Self.moment(0))
+    #expect(liveness.probe(at: Self.moment(250)) == .sendProbe)
+    #expect(liveness.confirmed(at: Self.moment(300)) == false)
+    #expect(liveness.health == .healthy)
+    #expect(liveness.deadline(silentInterval: .seconds(1)) == .distantFuture)
   }
 
   @Test func warningAsksAtOnce() {
@@ -56,14 +86,16 @@ import Wire
     #expect(liveness.health == .doubtful)
   }
 
+  /// 200 ms until the report, and a round trip of 100 + 4 · 50 ms; then 1 s, and 2 s.
   @Test func patienceFollowsTheRoundTrip() {
     var liveness = Liveness(at: Self.moment(0))
     liveness.measured(.milliseconds(100))
     #expect(liveness.sent(at: Self.moment(0)) == Self.moment(500))
-    _ = liveness.heard(at: Self.moment(1))
+    _ = liveness.confirmed(at: Self.moment(1))
     for _ in 0..<100 { liveness.measured(.seconds(2)) }
     let due = liveness.sent(at: Self.moment(10)) ?? Self.moment(0)
-    #expect(due > Self.moment(3_900) && due <= Self.moment(4_010))
+    #expect(due > Self.moment(2_990) && due <= Self.moment(3_020))
+    #expect(liveness.reportInterval > 990_000_000 && liveness.reportInterval <= 1_000_000_000)
   }
 
   /// RFC 6298, section 2, by hand: samples of 100 and 200 ms.

@@ -132,8 +132,8 @@ import Wire
     #expect(back.pureAcknowledgments <= byBytes + byTime)
     #expect(back.packets <= byBytes + 2 * byTime)
     #expect(back.packets >= byBytes / 2)
-    // Signs of life kept every channel healthy: nothing was probed, nothing dialled.
-    #expect(probes == 0)
+    // Reports kept every channel healthy: it was probed for its round trip only, nothing dialled.
+    #expect(probes <= Int(busy / .milliseconds(500)) * 4 + 8)
     #expect(world.client.dialCount == 4)
     #expect(world.client.counters[.windowFull] == 0)
     #expect(world.server.counters[.windowFull] == 0)

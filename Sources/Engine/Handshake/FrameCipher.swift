@@ -25,6 +25,9 @@ struct FrameCipher: ~Copyable {
   /// The low bits of the number of the next frame.
   var nextLowNumber: UInt32 { UInt32(truncatingIfNeeded: nextNumber) }
 
+  /// The low bits of the highest number that opened.
+  var highestReceived: UInt32 { UInt32(truncatingIfNeeded: window.next &- 1) }
+
   /// How many frames either key has been used for.
   var framesUsed: UInt64 { max(nextNumber, window.next) }
 

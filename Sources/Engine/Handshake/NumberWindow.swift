@@ -14,7 +14,7 @@ struct NumberWindow: Sendable {
   private static let blockCount = 32
 
   private var blocks: InlineArray<32, UInt64> = .init(repeating: 0)
-  private var highest: UInt32 = FrameHeader.numberMask
+  private(set) var highest: UInt32 = FrameHeader.numberMask
   private var candidate: UInt32?
 
   /// Whether the frame is new; it is seen from then on.

@@ -47,6 +47,8 @@ final class World {
   private(set) var clients: [Host] = []
   var client: Host { clients[0] }
   var conditions = Conditions()
+  /// What else befalls the channels to some of the server's ports.
+  var lanes: [UInt16: Lane] = [:]
   var middlebox: Middlebox?
   /// Whether runs stay whole, as GRO delivers them, or are cut into segments on the way.
   var keepsRuns = false
@@ -156,9 +158,12 @@ final class World {
     count(packet, direction)
     guard passes(packet, trackerOf: direction), !conditions.isDown else { return }
     guard let packet = middlebox.map({ $0(packet, direction) }) ?? packet else { return }
-    if happens(conditions.lossPerMille) { return }
-    enqueue(packet)
-    if happens(conditions.duplicationPerMille) { enqueue(packet) }
+    let port = direction == .toServer ? packet.destination.port : packet.source.port
+    guard lanes[port]?.passes(packet.bytes.count, direction, at: now) != false else { return }
+    let lane = lanes[port] ?? Lane()
+    if happens(conditions.lossPerMille) || happens(lane.lossPerMille) { return }
+    enqueue(packet, delay: lane.delay)
+    if happens(conditions.duplicationPerMille) { enqueue(packet, delay: lane.delay) }
   }
 
   /// The judgement of the tracker at the end where packets of this direction start.
@@ -181,10 +186,10 @@ final class World {
     perMille > 0 && Int.random(in: 0..<1000, using: &random) < perMille
   }
 
-  private func enqueue(_ packet: Packet) {
+  private func enqueue(_ packet: Packet, delay: Duration) {
     let late = Int64.random(
       in: 0...max(conditions.jitter.wholeNanoseconds, 0), using: &random)
-    let deadline = now + conditions.latency + .nanoseconds(late)
+    let deadline = now + conditions.latency + delay + .nanoseconds(late)
     flightCount += 1
     let flight = Flight(deadline: deadline, order: flightCount, packet: packet)
     // Nearly sorted already: most packets land at the end.

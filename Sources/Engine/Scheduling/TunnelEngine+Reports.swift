@@ -1,0 +1,38 @@
+// Reports both ways: what a channel's peer sent and got here, and what it says of ours.
+
+internal import Wire
+
+extension TunnelEngine {
+  /// Tells the peer what arrived on the channel. Takes the place of the acknowledgment that is due.
+  mutating func sendReport(on index: Int, into segments: inout SegmentBatch, at now: Instant) {
+    channels[index].reception.reported()
+    let report = ReceiverReport(
+      tally: channels[index].reception.tally, highest: channels[index].highestReceived,
+      isProxied: false)
+    sendFrame(.report, report.words.span.octets, on: index, into: &segments, at: now)
+  }
+
+  /// A report of the peer's: the channel carries frames both ways.
+  mutating func receiveReport(
+    _ payload: RawSpan, on index: Int, into segments: inout SegmentBatch, at now: Instant
+  ) {
+    let mask: UInt64 = sealsFrames ? 0xFFFF_FFFF : UInt64(FrameHeader.numberMask)
+    let next = channels[index].nextNumber
+    guard let report = ReceiverReport(parsing: payload),
+      let isNews = channels[index].delivery.take(report, next: next, mask: mask)
+    else { return counters.drop(.badReport) }
+    guard isNews else { return }
+    confirmed(index, into: &segments, at: now)
+    // While datagrams flow nothing else measures the round trip.
+    if channels[index].liveness.isProbeTimely(at: now) {
+      sendProbe(on: index, into: &segments, at: now)
+    }
+  }
+
+  /// The peer has got frames of ours, and we know: the channel is alive both ways.
+  mutating func confirmed(_ index: Int, into segments: inout SegmentBatch, at now: Instant) {
+    if channels[index].liveness.confirmed(at: now), channels[index].state == .open {
+      becameHealthy(index, into: &segments, at: now)
+    }
+  }
+}
