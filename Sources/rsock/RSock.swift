@@ -25,12 +25,19 @@ struct RSock: ParsableCommand {
     ])
 
   static func main() {
+    let code = runProcess()
+    Glibc.exit(code)
+  }
+
+  /// All that the process does. What is alive when exit(3) is called is never released, and counts as
+  /// leaked: so that is another function.
+  private static func runProcess() -> Int32 {
     // First of all: from here on neither ps nor a core file shows a key.
     hideMemory()
     let arguments = Arguments.takeFromProcess()
     EnvironmentKey.takeFromProcess()
     reserveStandardDescriptors()
-    Glibc.exit(run(arguments))
+    return run(arguments)
   }
 
   /// Runs the command that the arguments name and gives the exit code.
