@@ -11,7 +11,8 @@ import Wire
 /// What a role starts from.
 struct Start: ~Copyable {
   let configuration: TunnelConfiguration
-  let keys: [NamedKey]
+  /// The keys until the engine has them.
+  private let keys: Place<[NamedKey]>
   let capabilities: CapabilitySet
   let device: Link?
   let nextHops: NextHops
@@ -33,7 +34,7 @@ struct Start: ~Copyable {
       self.signals = signals
       self.capabilities = capabilities
     } catch { throw StartError(error) }
-    self.keys = keys
+    self.keys = Place(keys)
     self.device = device
     self.configuration = configuration
     self.log = log
@@ -108,12 +109,8 @@ extension Start {
       try Capabilities.forbidNewPrivileges()
       let log = log
       let now = BootClock.now()
-      var engine = engine
-      engine.keys = keys
-      engine.cipher = configuration.cipher
-      engine.limits = configuration.limits
       var tunnel = Tunnel(
-        engine: TunnelEngine(engine, entropy: .drawn(), at: now),
+        engine: makeEngine(engine, at: now),
         wire: WireSockets(packet: packet, raw: raw, transmit: configuration.transmit, log: log),
         nextHops: nextHops,
         epoll: try Epoll(), now: now, keySource: configuration.keys,
@@ -127,6 +124,15 @@ extension Start {
       try loop.run(&tunnel, &role, process)
       tunnel.reportTotals()
     } catch { throw StartError(error) }
+  }
+
+  /// The engine, which alone has the keys from now on: once they are replaced they are nowhere.
+  private func makeEngine(_ engine: EngineConfiguration, at now: Instant) -> TunnelEngine {
+    var engine = engine
+    swap(&engine.keys, &keys.value)
+    engine.cipher = configuration.cipher
+    engine.limits = configuration.limits
+    return TunnelEngine(engine, entropy: .drawn(), at: now)
   }
 }
 

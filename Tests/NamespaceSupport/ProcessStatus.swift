@@ -1,5 +1,7 @@
 // What /proc says of a process and of a namespace.
 
+import Glibc
+
 extension ChildProcess {
   /// Its resident memory in bytes (VmRSS of proc_pid_status(5)).
   public func residentBytes() throws -> Int {
@@ -35,6 +37,20 @@ extension ChildProcess {
       })
   }
 
+  /// Whether these bytes stand anywhere in what it can write to: its heap, its stack, its data.
+  public func memoryContains(_ bytes: [UInt8]) throws -> Bool {
+    let memory = OpenFile(
+      try check(unsafe open("/proc/\(pid)/mem", O_RDONLY | O_CLOEXEC), "open its memory"))
+    let areas = try textOfFile("/proc/\(pid)/maps").split(separator: "\n").compactMap(writableArea)
+    guard !areas.isEmpty else { throw Failure("no memory of \(command)") }
+    return try areas.contains { area in
+      var content = [UInt8](repeating: 0, count: area.count)
+      let count = try check(
+        unsafe pread(memory.number, &content, content.count, off_t(area.lowerBound)), "read memory")
+      return unsafe memmem(content, count, bytes, bytes.count) != nil
+    }
+  }
+
   /// Its real user.
   public func userID() throws -> Int {
     guard let first = try status()["Uid"]?.split(separator: "\t").first, let user = Int(first)
@@ -52,6 +68,13 @@ extension ChildProcess {
     }
     return fields
   }
+}
+
+/// The addresses of a line of proc_pid_maps(5), where the process may write to them.
+private func writableArea(_ line: Substring) -> Range<Int>? {
+  let words = line.split(separator: " ")
+  let ends = words[0].split(separator: "-").compactMap { Int($0, radix: 16) }
+  return words[1].hasPrefix("rw") && ends.count == 2 ? ends[0]..<ends[1] : nil
 }
 
 extension Host {

@@ -1,6 +1,7 @@
 // A tunnel at work shows its key to nobody: not in ps, not in /proc, not in its log, however much it
 // says, and not in a core file.
 
+import Crypto
 import Glibc
 import NamespaceSupport
 import Testing
@@ -48,6 +49,26 @@ extension NamespaceTests {
         #expect(try other.wait(atMost: .seconds(5)) == .killed(SIGSEGV))
         #expect(other.hasDumpedCore)
         try run("rm", "-rf", pair.directory)
+      }
+    }
+
+    /// A key that was replaced is not found in the server's memory any more, neither as text nor as
+    /// bytes.
+    @Test func nothingKeepsAKeyThatWasReplaced() async throws {
+      try await withTwoHosts { _, server in
+        let old = try Installation.newKey()
+        let path = try Installation.writeKeys([old], to: "replaced-key")
+        let process = try server.startRsock(Tunnel.serverArguments() + ["--key-file=\(path)"])
+        try process.waitForText("server ready")
+        guard let secret = SecretKey(base64: old.utf8.span.octets) else { throw Failure(old) }
+        let key = (0..<SecretKey.byteCount).map { secret.bytes.byte(at: $0) }
+        #expect(try process.memoryContains(key))
+        try Installation.writeKeys([Installation.newKey()], to: "replaced-key")
+        process.signal(SIGHUP)
+        try process.waitForText("keys: 1")
+        #expect(try !process.memoryContains(key))
+        #expect(try !process.memoryContains(Array(old.utf8)))
+        #expect(try process.terminate() == .exited(0))
       }
     }
 
