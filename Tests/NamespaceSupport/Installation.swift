@@ -18,6 +18,9 @@ public enum Installation {
   /// The ordinary user: nobody, nogroup.
   public static let user = 65534
   private static let prefix = "rsock-test"
+  /// Whether the program has a sanitizer in it (ci/test --sanitize), which keeps memory that was freed,
+  /// and whose own system calls end it in the sandbox.
+  public static let isSanitized = unsafe getenv("RSOCK_SANITIZED") != nil
   private static let made = Shared<[Grant: String]>([:])
 
   /// The path of a copy with the capabilities of `grant`.
@@ -112,7 +115,10 @@ extension Host {
   /// root's capabilities in place until its exec of `env` drops them, and only the exec behind that
   /// gains the file's, as it would for a user who logged in (facts of prctl(2), PR_SET_DUMPABLE).
   public func commandLineForUser(_ command: [String]) throws -> [String] {
-    namespace.commandLine(
+    var command = command
+    let isConfined = ["server", "client"].contains { command.contains($0) }
+    if Installation.isSanitized, isConfined { command.append("--no-sandbox") }
+    return namespace.commandLine(
       [
         "nice", "-n", "\(priority)", "setpriv", "--reuid=\(Installation.user)",
         "--regid=\(Installation.user)",

@@ -142,7 +142,7 @@ extension NamespaceTests {
         let time = try tunnel.server.processorTime()
         try tunnel.whileExchanging(load) { try client.run("python3", "-c", storm) }
         let growth = try tunnel.server.residentBytes() - before
-        #expect(growth < 2 << 20, "grew by \(growth) bytes")
+        #expect(growth < 2 << 20 || Installation.isSanitized, "grew by \(growth) bytes")
         let spent = try tunnel.server.processorTime() - time
         #expect(spent < .seconds(4), "\(spent)")
         try site.expectPage(for: client, at: server)

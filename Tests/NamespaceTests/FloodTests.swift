@@ -33,7 +33,8 @@ extension NamespaceTests {
           try floodHandshakes(10_000, with: keys.greedy, from: intruder, to: server)
         }
         let growth = try tunnel.server.residentBytes() - before
-        #expect(growth < 8_000_000, "the server grew by \(growth) bytes")
+        #expect(
+          growth < 8_000_000 || Installation.isSanitized, "the server grew by \(growth) bytes")
         try tunnel.stop()
         let drops = try tunnel.server.drops()
         for reason in ["badHello", "unknownKey", "badHandshake", "handshakeLimit", "sessionLimit"] {

@@ -48,7 +48,8 @@ private func storm(_ protection: Protection, from client: Host, to server: Host)
   for (process, bytes) in zip([tunnel.client, tunnel.server], before) {
     #expect(process.isRunning, "\(process.errors)")
     let growth = try process.residentBytes() - bytes
-    #expect(growth < 1 << 20, "\(process.command) grew by \(growth) bytes")
+    #expect(
+      growth < 1 << 20 || Installation.isSanitized, "\(process.command) grew by \(growth) bytes")
   }
   // The router has seen forged RSTs: the ends find out which channels that cost. Without a key a
   // forged frame is a frame: whatever came of that is not counted either.

@@ -113,6 +113,9 @@ private let sanitizerOptions = ["ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"].
   unsafe getenv(name).map { "\(name)=\(unsafe String(cString: $0))" }
 }
 
+/// The sandbox ends a program with a sanitizer at the first system call that is the sanitizer's own.
+private let confinement = unsafe getenv("RSOCK_SANITIZED") == nil ? [] : ["--no-sandbox"]
+
 extension Scratch {
   /// The environment of a run: nothing of the tester's but a sanitizer's options.
   func environment(_ extra: [String] = []) -> [String] {
@@ -135,7 +138,8 @@ extension Scratch {
   func start(_ name: String, _ arguments: [String], environment extra: [String] = []) -> Running {
     let shell = "cd \"$RUNTIME_DIRECTORY\" && ip link set lo up && exec \"$0\" \"$@\""
     return Running(
-      ["unshare", "--net", "sh", "-c", shell, program] + arguments,
+      ["unshare", "--net", "sh", "-c", shell, program]
+        + arguments.prefix(1) + confinement + arguments.dropFirst(),
       environment: environment(extra), in: self, name)
   }
 }
