@@ -11,7 +11,8 @@ struct Network: Sendable {
   /// How many runs a figure is the median of. A target near 1 needs more than one.
   let rounds: Int
 
-  /// The wire is 100 Mbit/s with a queue of its bandwidth-delay product, 80 ms of it.
+  /// The wire is 100 Mbit/s with a queue of its bandwidth-delay product, 80 ms of it. A policer's burst is
+  /// 80 ms of its rate.
   private static let path = ["rate 100mbit queue 1M", "delay 40ms", "loss 1%"]
 
   static let all = [
@@ -19,7 +20,7 @@ struct Network: Sendable {
       name: "clean", title: "100 Mbit/s, 80 ms, 1 % loss", commands: path, rounds: 3),
     Network(
       name: "policed", title: "the same, each UDP flow policed to 2 Mbit/s, TCP flow to 10",
-      commands: path + ["police udp 2mbit 64k", "police tcp 10mbit 64k"], rounds: 1),
+      commands: path + ["police udp 2mbit 20k", "police tcp 10mbit 100k"], rounds: 1),
     Network(
       name: "no-udp", title: "the same as the first, UDP blocked",
       commands: path + ["block udp"], rounds: 1),
