@@ -19,11 +19,28 @@ enum WanBench {
       guard geteuid() == 0 else {
         throw Failure("ci/bench wan makes network namespaces: run it as root")
       }
-      try await measure(options)
+      let work = Task { try await measure(options) }
+      onInterruption { work.cancel() }
+      try await work.value
+    } catch is CancellationError {
+      complain("bench: interrupted", status: 1)
     } catch let error as UsageError {
       complain(error.description, status: 64)
     } catch {
       complain("bench: \(error)", status: 1)
+    }
+  }
+
+  // A run takes its namespaces and programs away where it is cancelled.
+  private static func onInterruption(_ body: @escaping @Sendable () -> Void) {
+    var signals = sigset_t()
+    unsafe sigemptyset(&signals)
+    for number in [SIGINT, SIGTERM, SIGHUP] { unsafe sigaddset(&signals, number) }
+    unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
+    _ = Background { [signals] in
+      var (signals, number) = (signals, Int32(0))
+      unsafe sigwait(&signals, &number)
+      body()
     }
   }
 
