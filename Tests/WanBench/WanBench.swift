@@ -10,37 +10,38 @@ import Plot
 
 @main
 enum WanBench {
-  static func main() async {
+  /// The main thread waits for signals: a run takes its namespaces and programs away where it is cancelled.
+  static func main() {
+    var signals = sigset_t()
+    unsafe sigemptyset(&signals)
+    for number in [SIGINT, SIGTERM, SIGHUP] { unsafe sigaddset(&signals, number) }
+    unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
+    let work = Task.detached { await obey() }
+    while true {
+      var number: Int32 = 0
+      unsafe sigwait(&signals, &number)
+      work.cancel()
+    }
+  }
+
+  private static func obey() async {
     do {
-      guard let options = try Options(Array(CommandLine.arguments.dropFirst())) else {
+      let options = try Options(Array(CommandLine.arguments.dropFirst()))
+      if let options {
+        guard geteuid() == 0 else {
+          complain("ci/bench wan makes network namespaces: run it as root", status: 77)
+        }
+        try await measure(options)
+      } else {
         say(Options.help)
-        return
       }
-      guard geteuid() == 0 else {
-        throw Failure("ci/bench wan makes network namespaces: run it as root")
-      }
-      let work = Task { try await measure(options) }
-      onInterruption { work.cancel() }
-      try await work.value
+      exit(0)
     } catch is CancellationError {
       complain("bench: interrupted", status: 1)
     } catch let error as UsageError {
       complain(error.description, status: 64)
     } catch {
       complain("bench: \(error)", status: 1)
-    }
-  }
-
-  // A run takes its namespaces and programs away where it is cancelled.
-  private static func onInterruption(_ body: @escaping @Sendable () -> Void) {
-    var signals = sigset_t()
-    unsafe sigemptyset(&signals)
-    for number in [SIGINT, SIGTERM, SIGHUP] { unsafe sigaddset(&signals, number) }
-    unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
-    _ = Background { [signals] in
-      var (signals, number) = (signals, Int32(0))
-      unsafe sigwait(&signals, &number)
-      body()
     }
   }
 
