@@ -14,7 +14,8 @@ struct FuzzTarget: Sendable {
 
   /// All targets.
   static let all = [
-    ipv4, tcp, frame, hello, noise, sealed, engine, keys, text, configuration, netlink, received,
+    ipv4, tcp, frame, fragment, hello, noise, sealed, engine, keys, text, configuration, netlink,
+    received,
   ]
 
   /// The target that the first argument names. libFuzzer ignores what starts with two dashes, and

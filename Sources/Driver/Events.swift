@@ -18,9 +18,6 @@ extension Tunnel {
       )
     case .sessionEnded(let session, let name):
       log.notice("session \(session) of \(named(name, peer)) ended")
-    case .datagramTooLarge(let size, let limit):
-      log.warning(
-        "datagrams of \(size) bytes are dropped: the largest that fits is \(limit) bytes")
     case .versionMismatch(let remote, let version):
       log.error("\(remote) speaks version \(version) of the protocol, which this rsock does not")
     case .cipherMismatch(let remote):

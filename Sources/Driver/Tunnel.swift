@@ -45,7 +45,7 @@ struct Tunnel: ~Copyable {
   /// Datagrams from apps or targets.
   var datagrams = PacketBatch(capacity: 64, slotSize: DatagramSocket.slotSize)
   var segments = SegmentBatch(runs: 8192, pieces: 16_384, arenaSize: 1 << 20)
-  var deliveries = DatagramBatch(datagrams: 16_384)
+  var deliveries = DatagramBatch(datagrams: 16_384, arenaSize: 4 << 20)
   var epoll: Epoll
   var now: Instant
   var clockReadAt = Instant(nanoseconds: 0)

@@ -35,8 +35,14 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case foreignReset
   /// A datagram of a flow that this client never opened, or released.
   case unknownFlow
-  /// The datagram is larger than a segment can carry.
+  /// The datagram has more than 65,507 bytes, or more than 256 pieces of what a segment can carry.
   case tooLarge
+  /// A fragment that no sender makes, or that does not fit the others of its datagram.
+  case badFragment
+  /// A datagram of which a piece did not come in time.
+  case incompleteDatagram
+  /// More datagrams in pieces than there is room for; the oldest makes room.
+  case fragmentLimit
   /// No channel is up, and none can be waited for.
   case noChannel
   /// Every channel's window is full.
@@ -69,7 +75,7 @@ public struct Counters: Sendable {
   public internal(set) var datagramsReceived: UInt64 = 0
   /// Channels that opened.
   public internal(set) var channelsOpened: UInt64 = 0
-  private var drops: InlineArray<28, UInt64> = .init(repeating: 0)
+  private var drops: InlineArray<31, UInt64> = .init(repeating: 0)
 
   init() {
     precondition(DropReason.allCases.count == drops.count)

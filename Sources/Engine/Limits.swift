@@ -22,6 +22,9 @@ public struct EngineLimits: Hashable, Sendable {
   var strangers = 256
   /// Flows of all sessions of a server; each holds a socket.
   var flows = 16_384
+  /// Sessions of a server with datagrams of which pieces are missing; each holds up to
+  /// `PieceRing.byteCount` bytes.
+  var reassemblies = 32
   /// Names of channels in one suspect frame, and in the list that it is made from.
   var suspects = 64
   /// Frames that one key seals before its channel is replaced, and before it is not used any more:

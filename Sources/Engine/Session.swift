@@ -18,6 +18,8 @@ struct Session {
   /// Channels by id that an RST or FIN has hit, to be named to the peer on a healthy channel.
   var suspects: [UInt32] = []
   var flowCount = 0
+  /// The number of the next datagram that is cut.
+  var nextCut: UInt32 = 0
   /// Whether a channel of it was ever open.
   var wasConnected = false
   /// When an app last sent a datagram.

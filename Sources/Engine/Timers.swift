@@ -10,6 +10,7 @@ enum TimerKey: Hashable, Sendable {
   case session(Int)
   case flow(Int)
   case dialer
+  case reassembly
 
   /// The timer as a small number.
   fileprivate var number: Int {
@@ -18,6 +19,7 @@ enum TimerKey: Hashable, Sendable {
     case .session(let index): index &* 4 &+ 1
     case .flow(let index): index &* 4 &+ 2
     case .dialer: 3
+    case .reassembly: 7
     }
   }
 }

@@ -73,7 +73,7 @@ extension TunnelEngine {
     case .report: receiveReport(payload, on: index, into: &replies, at: now)
     case .suspect: receiveSuspects(payload, on: index, into: &replies, at: now)
     case .close: receiveClose(on: index, into: &replies, at: now)
-    case .keepalive, .datagram: break
+    case .keepalive, .datagram, .fragment: break
     }
   }
 

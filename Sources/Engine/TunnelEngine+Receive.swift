@@ -139,6 +139,9 @@ extension TunnelEngine {
       }
       if type == .datagram {
         deliver(frame.flow, frame.payload, from: index, to: &datagrams, at: now)
+      } else if type == .fragment {
+        receiveFragment(
+          packets.bytes(frame.payload), of: frame.flow, from: index, to: &datagrams, at: now)
       } else {
         receiveControl(
           type, packets.bytes(frame.payload), on: index, replies: &replies, at: now)
@@ -205,23 +208,32 @@ extension TunnelEngine {
     _ id: UInt16, _ payload: Range<Int>, from channel: Int, to datagrams: inout DatagramBatch,
     at now: Instant
   ) {
-    let session = channels[channel].session
-    guard let index = flows.index(session: session, id: id) ?? newFlow(id, of: session, at: now)
-    else { return }
-    flows[index].lastActive = now
-    sessions[session].lastActive = now
     oweReport(on: channel, at: now)
-    if dialer?.isParked == true { unpark(at: now) }
-    let destination = flows[index].endpoint ?? Endpoint(.any, 0)
+    guard let (index, destination) = receiver(id, of: channels[channel].session, at: now) else {
+      return
+    }
     guard datagrams.append(flow: index, destination: destination, payload: payload) else {
       return counters.drop(.batchFull)
     }
     counters.datagramsReceived &+= 1
   }
 
+  /// Who a datagram of a session is for: the flow with this id, which is active, and its app.
+  @inline(__always)
+  mutating func receiver(
+    _ id: UInt16, of session: Int, at now: Instant
+  ) -> (flow: Int, destination: Endpoint)? {
+    guard let index = flows.index(session: session, id: id) ?? newFlow(id, of: session, at: now)
+    else { return nil }
+    flows[index].lastActive = now
+    sessions[session].lastActive = now
+    if dialer?.isParked == true { unpark(at: now) }
+    return (index, flows[index].endpoint ?? Endpoint(.any, 0))
+  }
+
   /// A frame came that the peer wants to hear of.
   @inline(__always)
-  private mutating func oweReport(on index: Int, at now: Instant) {
+  mutating func oweReport(on index: Int, at now: Instant) {
     let interval = channels[index].liveness.reportInterval
     if let due = channels[index].reception.owe(after: interval, at: now) {
       timers.schedule(.channel(index), at: due)

@@ -88,41 +88,48 @@ extension TunnelEngine {
     run: inout OpenRun?, into segments: inout SegmentBatch, at now: Instant
   ) {
     let size = frameOverhead &+ payload.count
+    let (id, session) = (flows[flow].id, flows[flow].session)
     if run?.accepts(size) != true {
       finish(&run, into: &segments, at: now)
-      let session = flows[flow].session
       guard hasCandidate(session) else {
-        return hold(datagrams.bytes(payload), flow: flows[flow].id, at: now)
+        return hold(datagrams.bytes(payload), flow: id, at: now)
       }
-      guard let channel = pickChannel(session, for: size, at: now) else { return }
+      guard let channel = pickChannel(session, for: size, at: now) else {
+        return counters.drop(.windowFull)
+      }
+      guard size <= channels[channel].segmentSize else {
+        let whole = Cuttable(payload: payload, flow: id, session: session)
+        return cut(whole, on: channel, in: &datagrams, run: &run, into: &segments, at: now)
+      }
       begin(&run, on: channel, into: &segments)
     }
     guard let channel = run?.channel else { return counters.drop(.batchFull) }
-    let id = flows[flow].id
-    guard appendDatagram(payload, of: id, in: &datagrams, on: channel, into: &segments) else {
-      return counters.drop(.batchFull)
-    }
+    guard
+      appendFrame(.datagram, of: id, payload, in: &datagrams, on: channel, into: &segments)
+    else { return counters.drop(.batchFull) }
     run?.add(size)
     counters.datagramsSent &+= 1
   }
 
-  /// Adds a frame with a datagram to the open run; false where the batch is full.
+  /// Adds a frame with a datagram, or a piece of one, to the open run; false where the batch is full.
   @inline(__always)
-  private mutating func appendDatagram(
-    _ payload: Range<Int>, of flow: UInt16, in datagrams: inout PacketBatch, on index: Int,
-    into segments: inout SegmentBatch
+  mutating func appendFrame(
+    _ type: FrameType, of flow: UInt16, fragment: FragmentHeader? = nil, _ payload: Range<Int>,
+    in datagrams: inout PacketBatch, on index: Int, into segments: inout SegmentBatch
   ) -> Bool {
     guard let number = channels[index].cipher?.nextLowNumber else {
-      let header = channels[index].nextFrame(.datagram, length: payload.count, flow: flow)
-      guard segments.appendFrame(header, payload: payload) else { return false }
-      channels[index].delivery.sent.add(FrameHeader.byteCount &+ payload.count)
+      let prefix = fragment == nil ? 0 : FragmentHeader.byteCount
+      let header = channels[index].nextFrame(type, length: prefix &+ payload.count, flow: flow)
+      guard segments.appendFrame(header, fragment: fragment, payload: payload) else { return false }
+      channels[index].delivery.sent.add(FrameHeader.byteCount &+ Int(header.length))
       return true
     }
     guard
-      let place = segments.appendSealed(.datagram, flow: flow, number: number, payload: payload)
+      let place = segments.appendSealed(
+        type, flow: flow, number: number, fragment: fragment, payload: payload)
     else { return false }
     channels[index].cipher?.seal(place, in: &segments, &datagrams)
-    channels[index].delivery.sent.add(SealedFrame.overhead &+ payload.count)
+    channels[index].delivery.sent.add(place.byteCount)
     return true
   }
 
@@ -177,38 +184,20 @@ extension TunnelEngine {
     }
   }
 
-  /// A channel of the session with room for `size` bytes; a drop is counted where there is none.
-  private mutating func pickChannel(_ session: Int, for size: Int, at now: Instant) -> Int? {
+  /// A channel of the session with room for a frame of `size` bytes, or for the first piece of one
+  /// that does not fit its segments; nil where every window is full.
+  mutating func pickChannel(_ session: Int, for size: Int, at now: Instant) -> Int? {
     let count = sessions[session].candidates.count
     let start = random.below(count)
-    var isTooLarge = false
     for step in 0..<count {
       let index = sessions[session].candidates[(start &+ step) % count]
-      if size > channels[index].segmentSize {
-        isTooLarge = true
-      } else if channels[index].tcp.sendRoom >= size {
-        return index
-      } else if channels[index].fullSince == nil {
+      if channels[index].tcp.sendRoom >= min(size, channels[index].segmentSize) { return index }
+      if channels[index].fullSince == nil {
         channels[index].fullSince = now
         reschedule(index, at: now)
       }
     }
-    if isTooLarge {
-      tellTooLarge(size, session: session)
-    } else {
-      counters.drop(.windowFull)
-    }
     return nil
-  }
-
-  private mutating func tellTooLarge(_ size: Int, session: Int) {
-    counters.drop(.tooLarge)
-    guard !hasToldTooLarge else { return }
-    hasToldTooLarge = true
-    let limit = sessions[session].candidates.map { channels[$0].segmentSize }.max() ?? 0
-    events.append(
-      .datagramTooLarge(
-        size: size - frameOverhead, limit: max(0, limit - frameOverhead)))
   }
 
   private mutating func hold(_ datagram: RawSpan, flow: UInt16, at now: Instant) {
@@ -223,7 +212,8 @@ extension TunnelEngine {
   ) {
     dropOldHeld(at: now)
     while !held.isEmpty {
-      if let reason = send(held.removeFirst(), on: index, into: &segments, at: now) {
+      let entry = held.removeFirst()
+      if let reason = send(entry, on: index, into: &segments, at: now) {
         counters.drop(reason)
       } else {
         counters.datagramsSent &+= 1
@@ -235,16 +225,35 @@ extension TunnelEngine {
   private mutating func send(
     _ entry: HoldQueue.Entry, on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) -> DropReason? {
-    let size = frameOverhead + entry.bytes.count
-    guard size <= channels[index].segmentSize else { return .tooLarge }
+    let bytes = entry.bytes.span.octets
+    guard frameOverhead + bytes.byteCount > channels[index].segmentSize else {
+      return sendCopy(.datagram, of: entry.flow, bytes, on: index, into: &segments, at: now)
+    }
+    guard let cut = cut(bytes.byteCount, on: index) else { return .tooLarge }
+    let datagram = takeCutNumber(of: channels[index].session)
+    for piece in 0..<cut.count {
+      let header = FragmentHeader(datagram: datagram, index: piece, cut: cut)
+      let payload = header.bytes + entry.bytes[cut.range(of: piece)]
+      if let reason = sendCopy(
+        .fragment, of: entry.flow, payload.span.octets, on: index, into: &segments, at: now)
+      {
+        return reason
+      }
+    }
+    return nil
+  }
+
+  /// Sends a frame whose payload is copied, in a segment of its own; gives why where that cannot be.
+  private mutating func sendCopy(
+    _ type: FrameType, of flow: UInt16, _ payload: RawSpan, on index: Int,
+    into segments: inout SegmentBatch, at now: Instant
+  ) -> DropReason? {
+    let size = frameOverhead + payload.byteCount
     guard size <= channels[index].tcp.sendRoom else { return .windowFull }
     var run: OpenRun?
     begin(&run, on: index, into: &segments)
     guard run != nil else { return .batchFull }
-    guard
-      appendFrame(
-        .datagram, flow: entry.flow, copying: entry.bytes.span.octets, on: index, into: &segments)
-    else {
+    guard appendFrame(type, flow: flow, copying: payload, on: index, into: &segments) else {
       segments.abandonRun()
       return .batchFull
     }

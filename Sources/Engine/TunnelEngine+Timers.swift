@@ -21,6 +21,8 @@ extension TunnelEngine {
         if channels.contains(index) { reschedule(index, at: now) }
       case .flow(let index): expireFlow(index, at: now)
       case .session(let index): expireSession(index, at: now)
+      case .reassembly:
+        if let next = reassembly.expire(at: now, &counters) { timers.schedule(.reassembly, at: next) }
       case .dialer:
         tickDialer(at: now, into: &segments)
         scheduleDialer(at: now)

@@ -90,8 +90,6 @@ public enum Event: Hashable, Sendable {
   /// Server: a connection is to be shown the decoy; call `welcome` or `turnAway`, and `forget` when it
   /// ended.
   case stranger(Stranger)
-  /// A datagram did not fit the channel's segments and was dropped; told once.
-  case datagramTooLarge(size: Int, limit: Int)
   /// The other side speaks another version of the protocol; told once.
   case versionMismatch(remote: Endpoint, version: UInt8)
   /// The other side takes no cipher that this one takes; told once.
@@ -117,6 +115,7 @@ public struct TunnelEngine: ~Copyable {
   var sessions = Slab<Session>()
   var flows = FlowTable()
   var timers = TimerQueue()
+  var reassembly: Reassembly
   var events: [Event] = []
   private var eventsTaken = 0
 
@@ -144,7 +143,6 @@ public struct TunnelEngine: ~Copyable {
 
   /// What happened so far.
   public internal(set) var counters = Counters()
-  var hasToldTooLarge = false
   var hasToldVersion = false
   var hasToldCipher = false
   var isClosing = false
@@ -156,6 +154,7 @@ public struct TunnelEngine: ~Copyable {
     kept.keys = []
     self.configuration = kept
     limits = configuration.limits
+    reassembly = Reassembly(limit: limits.reassemblies)
     held = HoldQueue(byteLimit: limits.queuedBytes)
     secret = entropy.secret
     keyStream = KeyStream(seed: entropy.keySeed)

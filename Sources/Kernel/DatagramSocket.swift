@@ -100,8 +100,7 @@ public struct DatagramSocket: ~Copyable {
       if !isConnected { messages.outgoing.address(run.destination.socketAddress) }
       if run.pieces.count > 1 { messages.outgoing.setSegmentSize(run.segmentSize) }
       for piece in run.pieces {
-        let piece = datagrams.piece(piece)
-        messages.outgoing.add(payloads.bytes(piece.offset..<piece.offset &+ piece.length))
+        messages.outgoing.add(datagrams.bytes(of: datagrams.piece(piece), packets: payloads))
       }
     }
     messages.outgoing.flush(on: descriptor, into: &result)

@@ -1,5 +1,5 @@
 // A batch of datagrams on their way to an app or a target: views into the packets that they came
-// in, grouped into runs that one UDP_SEGMENT send can carry.
+// in, and copies of those that came in pieces, grouped into runs that one UDP_SEGMENT send can carry.
 
 /// One run: datagrams of one flow, all of `segmentSize` bytes but the last, which may be shorter.
 public struct DatagramRun: Sendable {
@@ -7,7 +7,7 @@ public struct DatagramRun: Sendable {
   public var flow: Int
   /// The app's endpoint, where the flow has one (on the client).
   public var destination: Endpoint
-  /// The datagrams, one piece each, all in the packet batch.
+  /// The datagrams, one piece each, in the packet batch or the arena.
   public var pieces: Range<Int>
   /// The size of each datagram but the last, in bytes; 0 for one empty datagram.
   public var segmentSize: Int
@@ -25,17 +25,22 @@ public struct DatagramRun: Sendable {
 
   private let runStorage: UnsafeMutableBufferPointer<DatagramRun>
   private let pieceStorage: UnsafeMutableBufferPointer<Piece>
+  /// Copies of datagrams that lie in no packet as a whole.
+  private let arena: UnsafeMutableRawBufferPointer
   private var pieceCount = 0
+  private var arenaUsed = 0
   /// How many runs there are.
   public private(set) var count = 0
 
-  /// An empty batch for up to `datagrams` datagrams.
-  public init(datagrams: Int) {
+  /// An empty batch for up to `datagrams` datagrams, and copies of `arenaSize` bytes in all.
+  public init(datagrams: Int, arenaSize: Int = 0) {
     unsafe runStorage = .allocate(capacity: datagrams)
     unsafe pieceStorage = .allocate(capacity: datagrams)
+    unsafe arena = .allocate(byteCount: arenaSize, alignment: 64)
   }
 
   deinit {
+    unsafe arena.deallocate()
     unsafe runStorage.deallocate()
     unsafe pieceStorage.deallocate()
   }
@@ -44,6 +49,7 @@ public struct DatagramRun: Sendable {
   public mutating func removeAll() {
     count = 0
     pieceCount = 0
+    arenaUsed = 0
   }
 
   /// Run `index`.
@@ -58,20 +64,50 @@ public struct DatagramRun: Sendable {
     return unsafe pieceStorage[index]
   }
 
+  /// The piece's bytes, in the arena or in `packets`.
+  @_lifetime(borrow self, borrow packets)
+  public func bytes(of piece: Piece, packets: borrowing PacketBatch) -> RawSpan {
+    let range = piece.offset..<piece.offset &+ piece.length
+    switch piece.origin {
+    case .arena:
+      let span = unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(arena))
+      return unsafe _overrideLifetime(span.extracting(range), borrowing: self)
+    case .packets: return packets.bytes(range)
+    }
+  }
+
   /// Adds a datagram that lies at `payload` in the packet batch. False where the batch is full.
   public mutating func append(flow: Int, destination: Endpoint, payload: Range<Int>) -> Bool {
+    append(
+      Piece(origin: .packets, offset: payload.lowerBound, length: payload.count), flow: flow,
+      destination: destination)
+  }
+
+  /// Adds a copy of a datagram. False, and nothing done, where the batch is full.
+  public mutating func append(flow: Int, destination: Endpoint, copying payload: RawSpan) -> Bool {
+    let piece = Piece(origin: .arena, offset: arenaUsed, length: payload.byteCount)
+    guard unsafe payload.byteCount <= arena.count &- arenaUsed,
+      append(piece, flow: flow, destination: destination)
+    else { return false }
+    unsafe payload.withUnsafeBytes {
+      unsafe UnsafeMutableRawBufferPointer(rebasing: arena[arenaUsed...]).copyMemory(from: $0)
+    }
+    arenaUsed &+= payload.byteCount
+    return true
+  }
+
+  private mutating func append(_ piece: Piece, flow: Int, destination: Endpoint) -> Bool {
     guard unsafe pieceCount < pieceStorage.count else { return false }
-    unsafe pieceStorage[pieceCount] =
-      Piece(origin: .packets, offset: payload.lowerBound, length: payload.count)
+    unsafe pieceStorage[pieceCount] = piece
     pieceCount &+= 1
     // A copy of the pointer: see PieceList.
     let runs = unsafe runStorage
-    if count > 0, unsafe joinLast(&runs[count &- 1], flow: flow, length: payload.count) {
+    if count > 0, unsafe joinLast(&runs[count &- 1], flow: flow, length: piece.length) {
       return true
     }
     unsafe runStorage[count] = DatagramRun(
       flow: flow, destination: destination, pieces: pieceCount &- 1..<pieceCount,
-      segmentSize: payload.count, isOpen: !payload.isEmpty, payloadLength: payload.count)
+      segmentSize: piece.length, isOpen: piece.length > 0, payloadLength: piece.length)
     count &+= 1
     return true
   }

@@ -9,6 +9,8 @@
 public enum FrameType: UInt8, Sendable {
   /// One whole datagram of the flow.
   case datagram = 1
+  /// A piece of a datagram that does not fit a segment; see `FragmentHeader`.
+  case fragment = 2
   /// A question on this channel whether the peer hears; the payload is to be sent back.
   case probe = 3
   /// The answer to a probe, with the probe's payload.
@@ -34,7 +36,7 @@ public struct FrameHeader: Sendable {
   public var type: UInt8
   /// The payload's size in bytes. 0 is a valid datagram.
   public var length: UInt16
-  /// The flow of a datagram, chosen by the client; 0 on other types.
+  /// The flow of a datagram or fragment, chosen by the client; 0 on other types.
   public var flow: UInt16
   /// Counts the frames of a channel and direction, 24 bits.
   public var number: UInt32

@@ -58,11 +58,16 @@ public struct SealedFrame: Sendable {
 
 /// Where the parts of a frame lie that is to be sealed.
 public struct SealedPlace: Sendable {
-  /// Type and flow, in the arena of the segment batch; where the payload was copied behind them, that
-  /// as well.
+  /// Type and flow, in the arena of the segment batch, and what lies there behind them: the header of a
+  /// fragment, or a payload that was copied.
   public let head: Range<Int>
   /// The payload in the packet batch; empty where it was copied.
   public let body: Range<Int>
   /// The tag, in the arena.
   public let tag: Range<Int>
+
+  /// The size of the whole frame in bytes.
+  public var byteCount: Int {
+    SealedFrame.clearByteCount &+ head.count &+ body.count &+ tag.count
+  }
 }

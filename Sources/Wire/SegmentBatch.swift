@@ -139,16 +139,20 @@ extension SegmentBatch {
     openRun = nil
   }
 
-  /// Adds a frame whose payload lies in the packet batch, as one more segment of the open run.
-  /// False, and nothing done, where the batch is full.
-  public mutating func appendFrame(_ header: FrameHeader, payload: Range<Int>) -> Bool {
-    guard let offset = reserve(FrameHeader.byteCount, pieces: 2) else { return false }
-    storeFrame(header, at: offset)
-    addPiece(Piece(origin: .arena, offset: offset, length: FrameHeader.byteCount))
+  /// Adds a frame whose payload lies in the packet batch, as one more segment of the open run; that of
+  /// a fragment behind its header. False, and nothing done, where the batch is full.
+  public mutating func appendFrame(
+    _ header: FrameHeader, fragment: FragmentHeader? = nil, payload: Range<Int>
+  ) -> Bool {
+    let length = FrameHeader.byteCount &+ (fragment == nil ? 0 : FragmentHeader.byteCount)
+    guard let offset = reserve(length, pieces: 2) else { return false }
+    store(header.encoded, at: offset)
+    if let fragment { store(fragment.encoded, at: offset &+ FrameHeader.byteCount) }
+    addPiece(Piece(origin: .arena, offset: offset, length: length))
     if !payload.isEmpty {
       addPiece(Piece(origin: .packets, offset: payload.lowerBound, length: payload.count))
     }
-    extendRun(by: FrameHeader.byteCount &+ payload.count)
+    extendRun(by: length &+ payload.count)
     return true
   }
 
@@ -156,7 +160,7 @@ extension SegmentBatch {
   public mutating func appendFrame(_ header: FrameHeader, copying payload: RawSpan) -> Bool {
     let length = FrameHeader.byteCount &+ payload.byteCount
     guard let offset = reserve(length, pieces: 1) else { return false }
-    storeFrame(header, at: offset)
+    store(header.encoded, at: offset)
     copy(payload, to: offset &+ FrameHeader.byteCount)
     addPiece(Piece(origin: .arena, offset: offset, length: length))
     extendRun(by: length)
@@ -164,20 +168,25 @@ extension SegmentBatch {
   }
 
   /// Adds a frame that is to be sealed, whose payload lies in the packet batch, as one more segment
-  /// of the open run. Gives where to seal it, nil and nothing done where the batch is full.
+  /// of the open run; that of a fragment behind its header. Gives where to seal it, nil and nothing
+  /// done where the batch is full.
   public mutating func appendSealed(
-    _ type: FrameType, flow: UInt16, number: UInt32, payload: Range<Int>
+    _ type: FrameType, flow: UInt16, number: UInt32, fragment: FragmentHeader? = nil,
+    payload: Range<Int>
   ) -> SealedPlace? {
-    guard let offset = reserve(SealedFrame.overhead, pieces: 3) else { return nil }
-    let tag = offset &+ SealedFrame.headerByteCount
-    storeHeader(type, flow: flow, number: number, payloadLength: payload.count, at: offset)
-    addPiece(Piece(origin: .arena, offset: offset, length: SealedFrame.headerByteCount))
+    let prefix = fragment == nil ? 0 : FragmentHeader.byteCount
+    guard let offset = reserve(SealedFrame.overhead &+ prefix, pieces: 3) else { return nil }
+    let body = offset &+ SealedFrame.headerByteCount
+    let tag = body &+ prefix
+    storeHeader(type, flow: flow, number: number, payloadLength: prefix &+ payload.count, at: offset)
+    if let fragment { store(fragment.encoded, at: body) }
+    addPiece(Piece(origin: .arena, offset: offset, length: SealedFrame.headerByteCount &+ prefix))
     if !payload.isEmpty {
       addPiece(Piece(origin: .packets, offset: payload.lowerBound, length: payload.count))
     }
     // The next frame's header will lie behind it, and be one piece with it.
     addPiece(Piece(origin: .arena, offset: tag, length: SealedFrame.tagByteCount))
-    extendRun(by: SealedFrame.overhead &+ payload.count)
+    extendRun(by: SealedFrame.overhead &+ prefix &+ payload.count)
     return SealedPlace(
       head: offset &+ SealedFrame.clearByteCount..<tag, body: payload,
       tag: tag..<tag &+ SealedFrame.tagByteCount)
@@ -256,9 +265,8 @@ extension SegmentBatch {
     openRun?.payloadLength &+= length
   }
 
-  private func storeFrame(_ header: FrameHeader, at offset: Int) {
-    unsafe arena.storeBytes(
-      of: header.encoded.bigEndian, toByteOffset: offset, as: UInt64.self)
+  private func store(_ header: UInt64, at offset: Int) {
+    unsafe arena.storeBytes(of: header.bigEndian, toByteOffset: offset, as: UInt64.self)
   }
 
   private func storeHeader(

@@ -24,7 +24,7 @@ internal import Wire
   private var wire = PacketBatch(capacity: 128, slotSize: 65_536)
   private var segments = SegmentBatch(runs: 128, pieces: 1024, arenaSize: 1 << 18)
   private var replies = SegmentBatch(runs: 128, pieces: 1024, arenaSize: 1 << 18)
-  private var datagrams = DatagramBatch(datagrams: 4096)
+  private var datagrams = DatagramBatch(datagrams: 4096, arenaSize: 1 << 20)
 
   /// A connected pair; each way carries packets of up to 1500 bytes.
   public init(isSealed: Bool = false) {

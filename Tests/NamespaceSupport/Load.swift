@@ -174,7 +174,7 @@ private func receive(
   until stop: Signal
 ) throws {
   let pattern = Pattern(seed: load.seed)
-  var batch = MessageBatch(count: 64, capacity: 2048)
+  var batch = MessageBatch(count: 64, capacity: max(2048, load.size + 1))
   var seen = [Bool](repeating: false, count: load.count)
   var highest: UInt64 = 0
   while !stop.isRaised {

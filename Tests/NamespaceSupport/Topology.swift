@@ -36,6 +36,11 @@ public struct Host: Sendable {
     try ChildProcess(namespace.commandLine(command))
   }
 
+  /// Makes `eth0` carry packets of at most `mtu` bytes.
+  public func setMTU(_ mtu: Int) throws {
+    try run("ip", "link", "set", Self.interface, "mtu", "\(mtu)")
+  }
+
   /// Cuts the wire, or mends it.
   public func setLink(up isUp: Bool) throws {
     try run("ip", "link", "set", Self.interface, isUp ? "up" : "down")

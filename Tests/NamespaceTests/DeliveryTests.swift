@@ -72,24 +72,6 @@ extension NamespaceTests {
       }
     }
 
-    @Test(arguments: Protection.allCases)
-    func theLargestDatagramFillsAPacketAndALargerOneIsTold(protection: Protection) async throws {
-      try await withTwoHosts(offloads: .off) { client, server in
-        let capture = try Capture(in: server.namespace, Judges(protection))
-        let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection))
-        let limit = 1460 - protection.overhead
-        let largest = Load(size: limit, rate: 500, count: 100)
-        let (up, down) = try tunnel.exchange(up: largest, down: largest)
-        #expect(up.isComplete(largest) && down.isComplete(largest), "\(up) \(down)")
-        try tunnel.app.send([UInt8](repeating: 1, count: limit + 1))
-        try tunnel.client.waitForText(
-          "datagrams of \(limit + 1) bytes are dropped: the largest that fits is \(limit) bytes")
-        let judges = try capture.finish()
-        #expect(judges.capture.isClean, "\(judges.capture)")
-        try tunnel.stop()
-      }
-    }
-
     @Test func datagramsBeforeTheServerAreHeldInOrder() async throws {
       try await withoutAndWithKey { protection, client, server in
         let options = Tunnel.Options(protection)

@@ -118,8 +118,8 @@ struct Judges: PacketObserver {
   var capture: CaptureJudge
   var window = WindowJudge()
 
-  init(_ protection: Protection = .plain) {
-    capture = CaptureJudge(isSealed: protection == .sealed)
+  init(_ protection: Protection = .plain, mtu: Int = 1500) {
+    capture = CaptureJudge(mtu: mtu, isSealed: protection == .sealed)
   }
 
   mutating func observe(_ packet: CapturedPacket, bytes: RawSpan) {

@@ -1,3 +1,4 @@
+import Samples
 import Testing
 import Wire
 
@@ -73,6 +74,21 @@ extension DatagramBatch {
     #expect(batch.piece(0).origin == .packets)
     #expect(batch.piece(0).offset == 700)
     #expect(batch.piece(1).offset == 300)
+  }
+
+  @Test func copiesLieInTheArenaAndJoinTheRun() {
+    let packets = PacketBatch(capacity: 1, slotSize: 8)
+    var batch = DatagramBatch(datagrams: 4, arenaSize: 10)
+    let (first, second) = (bytes(hex: "0102030405"), bytes(hex: "06070809"))
+    #expect(batch.append(flow: 1, destination: app, copying: first.rawSpan) == true)
+    #expect(batch.append(flow: 1, destination: app, copying: second.rawSpan) == true)
+    #expect(batch.append(flow: 1, destination: app, copying: second.rawSpan) == false, "arena full")
+    #expect(batch.runs() == [[5, 4]])
+    #expect(
+      (0..<2).map { array(batch.bytes(of: batch.piece($0), packets: packets)) } == [first, second])
+    batch.removeAll()
+    #expect(batch.append(flow: 1, destination: app, copying: second.rawSpan) == true)
+    #expect(array(batch.bytes(of: batch.piece(0), packets: packets)) == second)
   }
 
   @Test func fullBatchRefusesAndEmptiedTakesAgain() {

@@ -16,7 +16,8 @@ private func parse(_ wire: [UInt8], at offset: Int) -> FrameHeader? {
 
   @Test(
     arguments: [
-      (.datagram, 1), (.probe, 3), (.answer, 4), (.report, 5), (.suspect, 6), (.close, 7),
+      (.datagram, 1), (.fragment, 2), (.probe, 3), (.answer, 4), (.report, 5), (.suspect, 6),
+      (.close, 7),
       (.keepalive, 8),
     ] as [(FrameType, UInt8)])
   func typesHaveTheirNumbers(type: FrameType, number: UInt8) {

@@ -18,6 +18,7 @@ import Wire
     if let content = HandshakeRecord.content(of: bytes), Hello(parsing: content) != nil {
       found += 1
     }
+    found += FragmentHeader(parsing: bytes) == nil ? 0 : 1
     found += HelloSupplement(parsingBehindHello: bytes) == nil ? 0 : 1
     return found + walkFrames(bytes) + walkSealedFrames(bytes)
   }

@@ -22,7 +22,7 @@ extension FuzzTarget {
 /// each takes.
 private let engineScripts: [String: [UInt8]] = [
   "idle": [8, 0x99, 0, 15, 8, 0x99, 0, 15],
-  // A datagram, its answer, four at once, 64 in a buffer, one that is too large.
+  // A datagram, its answer, four at once, 64 in a buffer, one that is cut.
   "traffic": [9, 0, 100, 0, 3, 10, 0, 100, 0, 3, 9, 3, 1, 2, 3, 4, 0, 1]
     + [9, 4, 0xF0, 0xFA, 0x00, 100, 0, 5, 9, 0, 0xF0, 0x10, 0x00, 0, 1],
   "lost": [9, 1, 200, 200, 2, 0, 0, 4, 9, 0, 100, 2, 0, 2, 1, 8, 0x36, 0, 15],

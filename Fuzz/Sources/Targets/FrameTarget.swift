@@ -15,6 +15,7 @@ extension FuzzTarget {
     // The examples of docs/protocol.md.
     let examples = [
       "datagram": bytes(hex: "01 00 05 be ef 12 34 56  68 65 6c 6c 6f"),
+      "fragment": bytes(hex: "02 00 0a be ef 12 34 57  0a 0b 0c 01 00 03 00 05  6c 6f"),
       "probe": bytes(hex: "03 00 04 00 00 00 00 07  00 0f 42 40"),
       "answer": bytes(hex: "04 00 04 00 00 00 00 09  00 0f 42 40"),
       "suspect": bytes(hex: "06 00 08 00 00 00 00 0a  a1 b2 c3 d4 0b ad ca fe"),

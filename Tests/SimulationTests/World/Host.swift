@@ -36,7 +36,7 @@ final class Host {
   private var nextPort: UInt16
   private var apps = PacketBatch(capacity: 64, slotSize: 65_536)
   private var received = PacketBatch(capacity: 64, slotSize: 65_536)
-  private var datagrams = DatagramBatch(datagrams: 8192)
+  private var datagrams = DatagramBatch(datagrams: 8192, arenaSize: 4 << 20)
   private var segments = SegmentBatch(runs: 512, pieces: 8192, arenaSize: 1 << 20)
 
   init(
@@ -125,8 +125,7 @@ final class Host {
     arrivalCount += run.pieces.count
     guard keepsArrivals else { return }
     for index in run.pieces {
-      let piece = datagrams.piece(index)
-      let bytes = received.bytes(piece.offset..<piece.offset + piece.length)
+      let bytes = datagrams.bytes(of: datagrams.piece(index), packets: received)
       arrivals.append(
         Arrival(
           flow: run.flow, destination: run.destination,
@@ -196,8 +195,8 @@ final class Host {
         channels[channel] = tuple
         engine.setPath(path, channel: channel)
       case .channelClosed(let channel, _): channels[channel] = nil
-      case .flowClosed, .connected, .disconnected, .unanswered, .sessionEnded, .datagramTooLarge,
-        .versionMismatch, .cipherMismatch, .stranger:
+      case .flowClosed, .connected, .disconnected, .unanswered, .sessionEnded, .versionMismatch,
+        .cipherMismatch, .stranger:
         break
       }
     }

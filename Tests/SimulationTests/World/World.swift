@@ -57,6 +57,8 @@ final class World {
   var hasTrackers = true
   /// Packets larger than the sender's MTU.
   private(set) var oversized = 0
+  /// The size of the largest one.
+  private(set) var largestPacket = 0
   private var trackers = [ConnectionTracker(), ConnectionTracker()]
   private var flights: [Flight] = []
   private var flightCount = 0
@@ -147,7 +149,10 @@ final class World {
   private func carry(_ host: Host, _ direction: Direction) {
     for (packet, segmentSize) in host.takeOutgoing() {
       for part in keepsRuns ? [packet] : packet.cut(into: segmentSize) {
-        if !keepsRuns && part.bytes.count > host.path.mtu { oversized += 1 }
+        if !keepsRuns {
+          largestPacket = max(largestPacket, part.bytes.count)
+          if part.bytes.count > host.path.mtu { oversized += 1 }
+        }
         inject(part, direction)
       }
     }
