@@ -12,33 +12,53 @@ public enum DatagramOrigin: Sendable {
   case flow(Int)
 }
 
-/// A run of segments while it is being put together.
+/// A run of segments while it is being put together. Small frames share a segment, as many as there is
+/// room for: the first segment takes what fits the channel, each one behind it as much as the first.
 struct OpenRun {
   let channel: Int
   /// Bytes that the channel's window and an IP packet have room for.
   let room: Int
   let limit: Int
+  /// The most bytes of one segment.
+  let segmentLimit: Int
   private(set) var segmentSize = 0
   private(set) var total = 0
   private(set) var count = 0
-  private var isComplete = false
+  /// The bytes of the newest segment.
+  private var last = 0
 
-  init(channel: Int, room: Int, limit: Int) {
+  init(channel: Int, room: Int, limit: Int, segmentLimit: Int) {
     self.channel = channel
     self.room = min(room, SegmentBatch.runPayloadLimit)
     self.limit = limit
+    self.segmentLimit = segmentLimit
   }
 
-  /// Whether a segment of `size` bytes can be next.
-  func accepts(_ size: Int) -> Bool {
-    !isComplete && count < limit && total &+ size <= room && (count == 0 || size <= segmentSize)
+  /// Whether a frame of `size` bytes can be next.
+  @inline(__always)
+  func accepts(_ size: Int) -> Bool { total &+ size <= room && (joins(size) || begins(size)) }
+
+  /// Whether it fits into the newest segment.
+  @inline(__always)
+  private func joins(_ size: Int) -> Bool {
+    count > 0 && last &+ size <= (count == 1 ? segmentLimit : segmentSize)
+  }
+
+  /// Whether another segment can begin with it: only the last one is shorter.
+  @inline(__always)
+  private func begins(_ size: Int) -> Bool {
+    count < limit && (count == 0 || last == segmentSize && size <= segmentSize)
   }
 
   mutating func add(_ size: Int) {
-    if count == 0 { segmentSize = size }
-    isComplete = size < segmentSize
+    if joins(size) {
+      last &+= size
+    } else {
+      last = size
+      count &+= 1
+    }
+    if count == 1 { segmentSize = last }
     total &+= size
-    count &+= 1
   }
 }
 
@@ -154,7 +174,8 @@ extension TunnelEngine {
   func begin(_ run: inout OpenRun?, on channel: Int, into segments: inout SegmentBatch) {
     guard segments.beginRun(channel: channel) else { return }
     run = OpenRun(
-      channel: channel, room: channels[channel].tcp.sendRoom, limit: channels[channel].runLimit)
+      channel: channel, room: channels[channel].tcp.sendRoom, limit: channels[channel].runLimit,
+      segmentLimit: channels[channel].segmentSize)
   }
 
   mutating func finish(
@@ -170,6 +191,7 @@ extension TunnelEngine {
     let tuple = channels[index].tuple
     let (header, identification) = channels[index].tcp.nextHeader(
       tuple, flags: flags, payloadLength: done.total, segmentCount: done.count)
+    segments.setSegmentSize(done.segmentSize)
     segments.finishRun(
       header, from: tuple.local.address, to: tuple.remote.address, identification: identification)
     noteTransmission(on: index, expectsReply: true, at: now)

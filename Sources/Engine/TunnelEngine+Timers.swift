@@ -22,7 +22,9 @@ extension TunnelEngine {
       case .flow(let index): expireFlow(index, at: now)
       case .session(let index): expireSession(index, at: now)
       case .reassembly:
-        if let next = reassembly.expire(at: now, &counters) { timers.schedule(.reassembly, at: next) }
+        if let next = reassembly.expire(at: now, &counters) {
+          timers.schedule(.reassembly, at: next)
+        }
       case .dialer:
         tickDialer(at: now, into: &segments)
         scheduleDialer(at: now)

@@ -107,7 +107,8 @@ public struct SegmentRun: Sendable {
   }
 }
 
-// Building a run: begin, append as often as wanted, finish.
+// Building a run: begin, append as often as wanted, finish. What is appended is one more segment each,
+// unless `setSegmentSize` makes segments of several.
 extension SegmentBatch {
   /// Whether some more control segments certainly fit.
   public var hasRoom: Bool {
@@ -139,8 +140,8 @@ extension SegmentBatch {
     openRun = nil
   }
 
-  /// Adds a frame whose payload lies in the packet batch, as one more segment of the open run; that of
-  /// a fragment behind its header. False, and nothing done, where the batch is full.
+  /// Adds a frame whose payload lies in the packet batch to the open run; that of a fragment behind its
+  /// header. False, and nothing done, where the batch is full.
   public mutating func appendFrame(
     _ header: FrameHeader, fragment: FragmentHeader? = nil, payload: Range<Int>
   ) -> Bool {
@@ -156,7 +157,7 @@ extension SegmentBatch {
     return true
   }
 
-  /// Adds a frame whose payload is copied, as one more segment of the open run.
+  /// Adds a frame whose payload is copied to the open run.
   public mutating func appendFrame(_ header: FrameHeader, copying payload: RawSpan) -> Bool {
     let length = FrameHeader.byteCount &+ payload.byteCount
     guard let offset = reserve(length, pieces: 1) else { return false }
@@ -167,9 +168,8 @@ extension SegmentBatch {
     return true
   }
 
-  /// Adds a frame that is to be sealed, whose payload lies in the packet batch, as one more segment
-  /// of the open run; that of a fragment behind its header. Gives where to seal it, nil and nothing
-  /// done where the batch is full.
+  /// Adds a frame that is to be sealed, whose payload lies in the packet batch, to the open run; that of
+  /// a fragment behind its header. Gives where to seal it, nil and nothing done where the batch is full.
   public mutating func appendSealed(
     _ type: FrameType, flow: UInt16, number: UInt32, fragment: FragmentHeader? = nil,
     payload: Range<Int>
@@ -178,7 +178,8 @@ extension SegmentBatch {
     guard let offset = reserve(SealedFrame.overhead &+ prefix, pieces: 3) else { return nil }
     let body = offset &+ SealedFrame.headerByteCount
     let tag = body &+ prefix
-    storeHeader(type, flow: flow, number: number, payloadLength: prefix &+ payload.count, at: offset)
+    storeHeader(
+      type, flow: flow, number: number, payloadLength: prefix &+ payload.count, at: offset)
     if let fragment { store(fragment.encoded, at: body) }
     addPiece(Piece(origin: .arena, offset: offset, length: SealedFrame.headerByteCount &+ prefix))
     if !payload.isEmpty {
@@ -208,7 +209,7 @@ extension SegmentBatch {
       tag: tag..<tag &+ SealedFrame.tagByteCount)
   }
 
-  /// Adds copied bytes as one more segment of the open run.
+  /// Adds copied bytes to the open run.
   public mutating func append(copying bytes: RawSpan) -> Bool {
     guard let offset = reserve(bytes.byteCount, pieces: 1) else { return false }
     copy(bytes, to: offset)
@@ -216,6 +217,9 @@ extension SegmentBatch {
     extendRun(by: bytes.byteCount)
     return true
   }
+
+  /// Makes the open run's segments as large as this, since frames share them.
+  public mutating func setSegmentSize(_ size: Int) { openRun?.segmentSize = size }
 
   /// Writes the headers of the open run and adds it to the batch. The TCP checksum field holds the
   /// pseudo-header's sum over the whole run: offload, or the raw socket, completes it.

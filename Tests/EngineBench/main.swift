@@ -28,7 +28,7 @@ func perDatagram(_ duration: Duration, _ count: Int) -> Int {
   Int(duration.components.attoseconds / 1_000_000_000) / count
 }
 
-for size in [1400, 64] {
+for size in [1400, 200, 64] {
   let count = size == 1400 ? 46 : 64
   print(
     "\(size) bytes, \(count) in one buffer, merged:",
