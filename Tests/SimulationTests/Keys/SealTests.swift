@@ -24,9 +24,9 @@ import Wire
     world.middlebox = { packet, _ in
       guard packet.firstByte == SealedFrame.type else { return packet }
       let chance = UInt64.random(in: 0..<1000, using: &random)
-      guard chance < 50 else { return packet }
+      guard chance < 500 else { return packet }
       changed += 1
-      return chance < 40 ? Self.flipped(packet, &random) : Self.cut(packet, &random)
+      return chance < 400 ? Self.flipped(packet, &random) : Self.cut(packet, &random)
     }
     let exchange = Exchange(world)
     let frames = 500_000
