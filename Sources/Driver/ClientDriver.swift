@@ -17,8 +17,8 @@ func runClient(
   do throws(SystemError) { apps = try DatagramSocket(listeningAt: configuration.listen) } catch {
     throw StartError(error)
   }
-  if let limit = apps.receiveBufferLimit { log.warning("datagrams from apps: \(limit)") }
-  if let limit = apps.sendBufferLimit { log.warning("datagrams to apps: \(limit)") }
+  start.report(apps.receiveBufferLimit, "datagrams from apps")
+  start.report(apps.sendBufferLimit, "datagrams to apps")
   let ruleset = start.ruleset(.client(server: configuration.server, ports: tunnel.ports))
   var engine = EngineConfiguration(
     role: .client(
@@ -28,8 +28,10 @@ func runClient(
   if let keepalive = tunnel.keepalive { engine.keepalive = min(keepalive, engine.keepalive) }
   // CAP_NET_ADMIN adds each channel's port to the ruleset, and where the kernel asks for it, a filter
   // to the channel's guard.
+  let role = ClientRole(
+    configuration: configuration, ruleset: ruleset, apps: apps, interface: start.device?.index)
   try start.run(
-    engine, ClientRole(configuration: configuration, ruleset: ruleset, apps: apps),
+    engine, role,
     keeping: .netAdmin,
     greeting:
       "client ready: apps send to \(configuration.listen), the server is \(configuration.server)",
@@ -41,12 +43,17 @@ struct ClientRole: TunnelRole, ~Copyable {
   private let configuration: ClientConfiguration
   private var ruleset: Ruleset?
   private let apps: DatagramSocket
+  private let interface: Int32?
   private var guards = PlaceTable<GuardSocket>()
+  /// Channels on UDP by their sockets' ports.
+  private var channels: [UInt16: Int] = [:]
   private var lastFailure: SystemError?
 
   init(
-    configuration: ClientConfiguration, ruleset: consuming Ruleset?, apps: consuming DatagramSocket
+    configuration: ClientConfiguration, ruleset: consuming Ruleset?,
+    apps: consuming DatagramSocket, interface: Int32?
   ) {
+    self.interface = interface
     self.configuration = configuration
     self.ruleset = ruleset
     self.apps = apps
@@ -86,35 +93,79 @@ struct ClientRole: TunnelRole, ~Copyable {
 
   mutating func handle(_ event: Event, _ tunnel: inout Tunnel) {
     switch event {
-    case .dial(let slot, let remote): dial(slot, remote, &tunnel)
+    case .dial(let slot, let carrier, let remote): dial(slot, carrier, remote, &tunnel)
     case .channelClosed(let channel, let tuple):
       tunnel.log.debug("channel \(tuple) closed")
       tunnel.wire.setHop(nil, channel: channel)
-      try? ruleset?.remove(localPort: tuple.local.port)
-      guards[channel] = nil
+      release(channel, port: tuple.local.port, &tunnel)
     default: tunnel.logEvent(event, peer: "the server \(configuration.server)")
     }
   }
 
-  /// Opens a channel: the route gives the source address, the guard socket the source port.
-  private mutating func dial(_ slot: Int, _ remote: Endpoint, _ tunnel: inout Tunnel) {
+  /// Lets go of what held a channel's port.
+  private mutating func release(_ channel: Int, port: UInt16, _ tunnel: inout Tunnel) {
+    guard channels[port] != channel else {
+      channels[port] = nil
+      return tunnel.wire.udp.remove(port: port)
+    }
+    try? ruleset?.remove(localPort: port)
+    guards[channel] = nil
+  }
+
+  mutating func heedRefusals(_ tunnel: inout Tunnel) {
+    for port in tunnel.wire.udp.takeRefused() {
+      guard let channel = channels[port] else { continue }
+      tunnel.segments.removeAll()
+      tunnel.engine.noteRefusal(channel: channel, into: &tunnel.segments, at: tunnel.now)
+      tunnel.wire.send(&tunnel.segments, payloads: tunnel.packets, nextHops: tunnel.nextHops)
+      tunnel.handleEvents(for: &self)
+    }
+  }
+
+  /// Opens a channel: the route gives the source address, a socket the source port.
+  private mutating func dial(
+    _ slot: Int, _ carrier: Carrier, _ remote: Endpoint, _ tunnel: inout Tunnel
+  ) {
     do throws(SystemError) {
       let wanted = Endpoint(configuration.tunnel.localAddress ?? .any, 0)
       let way = try tunnel.nextHops.find(FourTuple(local: wanted, remote: remote))
-      let guarded = try GuardSocket(at: Endpoint(way.source, 0))
-      let tuple = FourTuple(local: guarded.endpoint, remote: remote)
-      try ruleset?.add(localPort: tuple.local.port)
-      let channel = tunnel.engine.dial(
-        slot: slot, tuple: tuple, path: way.path, into: &tunnel.segments, at: tunnel.now)
-      tunnel.log.debug("channel \(tuple) dialled")
-      guards[channel] = Place(guarded)
-      // Once more with the port, which policy rules and multiple paths may look at.
-      tunnel.route(channel, tuple)
+      switch carrier {
+      case .tcp: try dialTCP(slot, way, remote, &tunnel)
+      case .udp: try dialUDP(slot, way, remote, &tunnel)
+      }
       lastFailure = nil
     } catch {
       tunnel.engine.dialFailed(slot: slot, at: tunnel.now)
       if error != lastFailure { tunnel.log.warning("cannot dial \(remote): \(error)") }
       lastFailure = error
     }
+  }
+
+  private mutating func dialTCP(
+    _ slot: Int, _ way: NextHop, _ remote: Endpoint, _ tunnel: inout Tunnel
+  ) throws(SystemError) {
+    let guarded = try GuardSocket(at: Endpoint(way.source, 0))
+    let tuple = FourTuple(local: guarded.endpoint, remote: remote)
+    try ruleset?.add(localPort: tuple.local.port)
+    let channel = tunnel.engine.dial(
+      slot: slot, tuple: tuple, path: way.path, into: &tunnel.segments, at: tunnel.now)
+    tunnel.log.debug("channel \(tuple) dialled")
+    guards[channel] = Place(guarded)
+    // Once more with the port, which policy rules and multiple paths may look at.
+    tunnel.route(channel, tuple)
+  }
+
+  private mutating func dialUDP(
+    _ slot: Int, _ way: NextHop, _ remote: Endpoint, _ tunnel: inout Tunnel
+  ) throws(SystemError) {
+    let socket = try DatagramSocket(
+      carryingAt: Endpoint(way.source, 0), connectedTo: remote, interface: interface)
+    let tuple = FourTuple(local: try socket.endpoint(), remote: remote)
+    let port = tuple.local.port
+    tunnel.wire.udp.add(socket, port: port)
+    try tunnel.wire.udp.watch(port: port, tunnel.epoll)
+    channels[port] = tunnel.engine.dial(
+      slot: slot, tuple: tuple, path: way.datagramPath, into: &tunnel.segments, at: tunnel.now)
+    tunnel.log.debug("channel \(tuple) on UDP dialled")
   }
 }

@@ -7,6 +7,8 @@ public import Wire
 public struct TunnelConfiguration: Hashable, Sendable {
   /// The server's ports.
   public var ports: PortSet
+  /// What channels look like.
+  public var carriers: [Carrier]
   /// The local address to use; nil where the route decides.
   public var localAddress: IPAddress?
   /// The network device to stay on; nil where the route decides.
@@ -31,6 +33,7 @@ public struct TunnelConfiguration: Hashable, Sendable {
   /// A configuration with the defaults of the command line for all but the ports.
   public init(ports: PortSet) {
     self.ports = ports
+    carriers = [.tcp]
     idleTimeout = .seconds(600)
     keys = .none
     cipher = .auto

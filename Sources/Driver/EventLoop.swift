@@ -15,6 +15,8 @@ enum Token {
   static let firstOfRole: UInt64 = 16
   /// Behind all flows.
   static let firstOfDecoy: UInt64 = 1 << 32
+  /// Behind all decoys: one for each port.
+  static let firstOfUDP: UInt64 = 1 << 40
 }
 
 /// Sources of events that only the loop looks at.
@@ -31,7 +33,7 @@ struct EventLoop: ~Copyable {
   ) throws(SystemError) {
     try tunnel.epoll.add(signals.descriptor.rawValue, token: Token.signals)
     try tunnel.epoll.add(network.descriptor, token: Token.network)
-    try tunnel.epoll.add(tunnel.wire.packet.descriptor.rawValue, token: Token.packets)
+    try tunnel.wire.watch(tunnel.epoll)
     self.signals = signals
     self.network = network
   }
@@ -54,6 +56,7 @@ struct EventLoop: ~Copyable {
       for index in 0..<count {
         try handle(tunnel.epoll.token(at: index), &tunnel, &role, process)
       }
+      role.heedRefusals(&tunnel)
       tunnel.advance(for: &role)
       role.advance(&tunnel)
       tunnel.retryRefused()
@@ -73,6 +76,9 @@ struct EventLoop: ~Copyable {
     case Token.packets: try tunnel.receivePackets(for: &role)
     case Token.network: try tunnel.noteNetwork(&network, for: &role)
     case Token.signals: handleSignals(&tunnel, &role, process)
+    case Token.firstOfUDP...:
+      let port = UInt16(truncatingIfNeeded: token)
+      try tunnel.receiveDatagrams(port: port, for: &role)
     default:
       role.receive(token: token, &tunnel)
       tunnel.handleEvents(for: &role)

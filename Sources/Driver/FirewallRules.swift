@@ -1,5 +1,6 @@
 // The firewall rules of a role, as text for the administrator.
 
+public import Engine
 import Kernel
 public import Wire
 
@@ -13,7 +14,26 @@ public enum RulesRole: Hashable, Sendable {
 
 /// The rules of a role as a file for `nft -f`; the same as iptables commands follow in comments, so
 /// that the whole can be piped into nft.
-public func firewallRules(for role: RulesRole) -> String {
+public func firewallRules(for role: RulesRole, carriers: [Carrier] = [.tcp]) -> String {
+  let udp = carriers.contains(.udp) ? udpRules(for: role) : ""
+  return carriers.contains(.tcp) ? udp + tcpRules(for: role) : udp
+}
+
+/// What channels on UDP need: nothing of our own, but a firewall of the host has to let them in.
+private func udpRules(for role: RulesRole) -> String {
+  guard case .server(let ports) = role else {
+    return "# UDP needs no rule on a client.\n"
+  }
+  let list = ports.description.split(separator: ",").joined(separator: ", ")
+  return """
+    # UDP needs no rule of its own; where this host's firewall refuses what it does not know, accept it
+    # there, in nft for example (with the names of your own table and chain):
+    #   nft add rule inet filter input udp dport '{ \(list) }' accept
+
+    """
+}
+
+private func tcpRules(for role: RulesRole) -> String {
   let rules: Ruleset.Role =
     switch role {
     case .server(let ports): .server(ports: ports)

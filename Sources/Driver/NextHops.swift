@@ -16,6 +16,9 @@ struct NextHop {
   let source: IPAddress
   /// What the way can carry.
   let path: Path
+
+  /// What a kernel UDP socket can carry on it: the kernel cuts runs wherever they go.
+  var datagramPath: Path { Path(mtu: path.mtu, carriesRuns: true) }
 }
 
 /// Who has to be known to write a link header.

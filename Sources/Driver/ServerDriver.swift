@@ -17,20 +17,25 @@ func runServer(
   if hasDecoy { try checkDecoy() }
   let ruleset = start.ruleset(.server(ports: tunnel.ports, hasDecoy: hasDecoy))
   // A decoy's connections take the ports themselves.
-  let guards = try guardPorts(of: tunnel, isOptional: ruleset != nil && !hasDecoy, log: log)
+  let guards =
+    start.hasTCP
+    ? try guardPorts(of: tunnel, isOptional: ruleset != nil && !hasDecoy, log: log) : []
+  let udp = try udpSockets(of: tunnel, start)
   var engine = EngineConfiguration(role: .server(ports: tunnel.ports))
   engine.idleTimeout = tunnel.idleTimeout
   engine.hasDecoy = hasDecoy
   let decoy = configuration.decoy.map { Decoy(service: $0, interface: start.device?.index) }
+  let kinds = tunnel.carriers.map { $0.rawValue.uppercased() }.joined(separator: " and ")
   let role = ServerRole(
     configuration: configuration, ruleset: ruleset, guards: guards, decoy: decoy)
   // CAP_NET_ADMIN makes the buffers of each flow's socket large, past the sysctl's bound, and makes
   // the ruleset again where somebody removed it. A decoy takes over connections by it, on ports below
   // 1024 by CAP_NET_BIND_SERVICE.
   try start.run(
-    engine, role, keeping: hasDecoy ? [.netAdmin, .netBindService] : .netAdmin,
+    engine, role, udp: udp, keeping: hasDecoy ? [.netAdmin, .netBindService] : .netAdmin,
     decoyPorts: hasDecoy ? tunnel.ports : nil,
-    greeting: "server ready: TCP ports \(tunnel.ports), datagrams go to \(configuration.target)",
+    greeting:
+      "server ready: \(kinds) ports \(tunnel.ports), datagrams go to \(configuration.target)",
     process: &process)
 }
 
@@ -40,6 +45,28 @@ private func checkDecoy() throws(StartError) {
     throw StartError(
       SystemError(call: "--decoy: \(error.call)", code: error.code, remedy: error.remedy))
   }
+}
+
+/// A socket for channels on UDP at each port, where there are such.
+private func udpSockets(
+  of tunnel: TunnelConfiguration, _ start: borrowing Start
+) throws(StartError) -> UDPSockets {
+  var sockets = UDPSockets()
+  guard tunnel.carriers.contains(.udp) else { return sockets }
+  var hasReported = false
+  for port in tunnel.ports.ranges.joined() {
+    do throws(SystemError) {
+      let socket = try DatagramSocket(
+        carryingAt: Endpoint(tunnel.localAddress ?? .any, port), interface: start.device?.index)
+      if !hasReported {
+        start.report(socket.receiveBufferLimit, "datagrams from clients")
+        start.report(socket.sendBufferLimit, "datagrams to clients")
+        hasReported = true
+      }
+      sockets.add(socket, port: port)
+    } catch { throw StartError(error) }
+  }
+  return sockets
 }
 
 /// Holds every port. Where that is optional, one that needs a capability that is missing is left to the
@@ -95,6 +122,10 @@ struct ServerRole: TunnelRole, ~Copyable {
   mutating func begin(_ tunnel: inout Tunnel) throws(SystemError) {
     try ruleset?.watch(tunnel.epoll)
     networkChanged(&tunnel)
+  }
+
+  mutating func heedRefusals(_ tunnel: inout Tunnel) {
+    // Its sockets are not connected, so the kernel tells them nothing.
   }
 
   mutating func networkChanged(_ tunnel: inout Tunnel) {
@@ -167,8 +198,13 @@ struct ServerRole: TunnelRole, ~Copyable {
   private mutating func reportBuffers(of target: borrowing DatagramSocket, _ log: Logger) {
     guard !hasReportedBuffers else { return }
     hasReportedBuffers = true
-    if let limit = target.receiveBufferLimit { log.warning("datagrams from the target: \(limit)") }
-    if let limit = target.sendBufferLimit { log.warning("datagrams to the target: \(limit)") }
+    let hasTCP = configuration.tunnel.carriers.contains(.tcp)
+    if let limit = target.receiveBufferLimit {
+      log.warning("datagrams from the target: \(hasTCP ? limit.description : limit.remedy)")
+    }
+    if let limit = target.sendBufferLimit {
+      log.warning("datagrams to the target: \(hasTCP ? limit.description : limit.remedy)")
+    }
   }
 
   mutating func handle(_ event: Event, _ tunnel: inout Tunnel) {
@@ -179,6 +215,9 @@ struct ServerRole: TunnelRole, ~Copyable {
     case .channelClosed(let channel, let tuple):
       tunnel.log.debug("channel \(tuple) closed")
       tunnel.wire.setHop(nil, channel: channel)
+    case .channelMoved(let channel, let tuple):
+      tunnel.log.debug("channel is \(tuple) now")
+      tunnel.route(channel, tuple)
     case .flowClosed(let flow): targets[flow] = nil
     case .stranger(let stranger): decoy?.show(stranger, through: &ruleset, &tunnel)
     default: tunnel.logEvent(event, peer: "a client")

@@ -40,6 +40,15 @@ struct Start: ~Copyable {
     self.log = log
   }
 
+  /// Whether some channels are fake TCP, which is what takes capabilities.
+  var hasTCP: Bool { configuration.carriers.contains(.tcp) }
+
+  /// Says that a socket's buffer is smaller than wanted.
+  func report(_ limit: BufferLimit?, _ what: String) {
+    guard let limit else { return }
+    log.warning("\(what): \(hasTCP ? limit.description : limit.remedy)")
+  }
+
   /// Throws where `--lcapIp` is not an address of this machine, or of the device.
   func checkLocalAddress() throws(StartError) {
     guard let local = configuration.localAddress, nextHops.addresses[local] == nil else { return }
@@ -73,9 +82,9 @@ struct Start: ~Copyable {
 
   private static func list(_ names: [String]) -> String { names.sorted().joined(separator: ", ") }
 
-  /// Our nftables table, where it is wanted and can be had.
+  /// Our nftables table, where it is wanted and can be had: fake TCP alone needs one.
   func ruleset(_ role: Ruleset.Role) -> Ruleset? {
-    guard configuration.firewall == .auto else { return nil }
+    guard hasTCP, configuration.firewall == .auto else { return nil }
     guard capabilities.contains(.netAdmin) else {
       log.warning(
         "without CAP_NET_ADMIN there are no firewall rules: guard sockets alone keep the kernel quiet"
@@ -94,15 +103,11 @@ extension Start {
   /// it is told to stop.
   consuming func run(
     _ engine: EngineConfiguration, _ role: consuming some TunnelRole & ~Copyable,
-    keeping needed: CapabilitySet, decoyPorts: PortSet? = nil, greeting: Logger.Message,
-    process: inout ProcessSetup
+    udp: consuming UDPSockets = UDPSockets(), keeping needed: CapabilitySet,
+    decoyPorts: PortSet? = nil, greeting: Logger.Message, process: inout ProcessSetup
   ) throws(StartError) {
     do throws(SystemError) {
-      let filter = try role.filter(addresses: Array(nextHops.addresses.keys))
-      let packet = try PacketSocket(filter: filter, interface: device?.index ?? 0)
-      let raw = try RawSocket(interface: device?.index)
-      if let limit = packet.receiveBufferLimit { log.warning("packets from the wire: \(limit)") }
-      if let limit = packet.sendBufferLimit { log.warning("packets to the wire: \(limit)") }
+      let tcp = try packetWire(for: role)
       // What CAP_NET_RAW and CAP_NET_BIND_SERVICE are for is open by now: packet and raw sockets,
       // and guards on ports below 1024. No call on an open socket asks for them again.
       try Capabilities.keep(only: needed.intersection(capabilities))
@@ -111,7 +116,7 @@ extension Start {
       let now = BootClock.now()
       var tunnel = Tunnel(
         engine: makeEngine(engine, at: now),
-        wire: WireSockets(packet: packet, raw: raw, transmit: configuration.transmit, log: log),
+        wire: WireSockets(tcp: tcp, udp: udp, transmit: configuration.transmit, log: log),
         nextHops: nextHops,
         epoll: try Epoll(), now: now, keySource: configuration.keys,
         clockOffset: configuration.clockOffset, log: log)
@@ -132,7 +137,23 @@ extension Start {
     swap(&engine.keys, &keys.value)
     engine.cipher = configuration.cipher
     engine.limits = configuration.limits
+    engine.carriers = configuration.carriers
     return TunnelEngine(engine, entropy: .drawn(), at: now)
+  }
+}
+
+extension Start {
+  /// The sockets of fake TCP; nil where no channel is.
+  private borrowing func packetWire(
+    for role: borrowing some TunnelRole & ~Copyable
+  ) throws(SystemError) -> PacketWire? {
+    guard hasTCP else { return nil }
+    let filter = try role.filter(addresses: Array(nextHops.addresses.keys))
+    let packet = try PacketSocket(filter: filter, interface: device?.index ?? 0)
+    let raw = try RawSocket(interface: device?.index)
+    report(packet.receiveBufferLimit, "packets from the wire")
+    report(packet.sendBufferLimit, "packets to the wire")
+    return PacketWire(packet: packet, raw: raw)
   }
 }
 
@@ -154,7 +175,7 @@ extension Tunnel {
     var drops = DropReason.allCases.filter { counters[$0] > 0 }.map { "\($0) \(counters[$0])" }
     if wire.lost > 0 { drops.append("not sent \(wire.lost)") }
     if undelivered > 0 { drops.append("not delivered \(undelivered)") }
-    if let missed = try? wire.packet.drops(), missed > 0 { drops.append("not received \(missed)") }
+    if let missed = try? wire.drops(), missed > 0 { drops.append("not received \(missed)") }
     log.notice(
       """
       stopped: \(counters.datagramsSent) datagrams sent, \(counters.datagramsReceived) received, \

@@ -39,8 +39,14 @@ extension Tunnel {
   /// Finds out how a channel's segments leave, and what that way can carry.
   mutating func route(_ channel: Int, _ tuple: FourTuple) {
     let hop = try? nextHops.find(tuple)
-    wire.setHop(hop, channel: channel)
-    if let hop { engine.setPath(hop.path, channel: channel) }
+    switch engine.carrier(channel: channel) {
+    case .tcp:
+      wire.setHop(hop, channel: channel)
+      if let hop { engine.setPath(hop.path, channel: channel) }
+    case .udp:
+      if let hop { engine.setPath(hop.datagramPath, channel: channel) }
+    case nil: break
+    }
   }
 
   private mutating func route(_ channels: Set<Int>) {
@@ -85,7 +91,9 @@ extension Tunnel {
   private mutating func readNetwork(for role: borrowing some TunnelRole & ~Copyable) {
     do throws(SystemError) {
       try nextHops.read()
-      try wire.packet.replaceFilter(role.filter(addresses: Array(nextHops.addresses.keys)))
+      if wire.hasPackets {
+        try wire.replaceFilter(role.filter(addresses: Array(nextHops.addresses.keys)))
+      }
       networkError = nil
     } catch {
       nextHops.isStale = true

@@ -23,6 +23,8 @@ protocol TunnelRole: ~Copyable {
   mutating func deliver(_ tunnel: inout Tunnel)
   /// Does what the engine asks for.
   mutating func handle(_ event: Event, _ tunnel: inout Tunnel)
+  /// Tells the engine where hosts said that nothing listens.
+  mutating func heedRefusals(_ tunnel: inout Tunnel)
   /// The routes, links or addresses are others now.
   mutating func networkChanged(_ tunnel: inout Tunnel)
   /// When the role itself has something to do.
@@ -72,7 +74,7 @@ struct Tunnel: ~Copyable {
     for role: inout some TunnelRole & ~Copyable
   ) throws(SystemError) {
     for _ in 0..<Self.rounds {
-      let count = try wire.packet.receive(into: &packets)
+      let count = try wire.receive(into: &packets)
       guard count > 0 else { return }
       deliveries.removeAll()
       segments.removeAll()

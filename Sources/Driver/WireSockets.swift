@@ -1,4 +1,5 @@
-// The two ways to the wire: AF_PACKET for runs whose next hop is known, raw IP for the rest.
+// The ways to the wire: for fake TCP AF_PACKET where the next hop is known and raw IP for the rest,
+// kernel UDP sockets for channels on UDP.
 
 import Engine
 import Glibc
@@ -6,12 +7,19 @@ import Kernel
 import Logging
 import Wire
 
+/// The two sockets of fake TCP.
+struct PacketWire: ~Copyable {
+  var packet: PacketSocket
+  var raw: RawSocket
+}
+
 /// The sockets that carry segments, and each channel's hop.
 struct WireSockets: ~Copyable {
   private static let bypassLimit = 4096
 
-  var packet: PacketSocket
-  private var raw: RawSocket
+  /// Nil where no channel is fake TCP.
+  private var tcp: PacketWire?
+  var udp: UDPSockets
   private var hops: [LinkHop?] = []
   /// The neighbour that each channel's hop depends on, known or not.
   private var neighbours: [NeighbourKey?] = []
@@ -28,16 +36,52 @@ struct WireSockets: ~Copyable {
   private let log: Logger
 
   init(
-    packet: consuming PacketSocket, raw: consuming RawSocket, transmit: TransmitMode, log: Logger
+    tcp: consuming PacketWire?, udp: consuming UDPSockets, transmit: TransmitMode, log: Logger
   ) {
     self.transmit = transmit
-    self.packet = packet
-    self.raw = raw
+    self.tcp = tcp
+    self.udp = udp
     self.log = log
   }
 
   /// Segments that the kernel did not take, since the start.
-  var lost: Int { packetsLost }
+  var lost: Int { packetsLost + udp.lost }
+
+  /// Whether there is a packet socket, which has a filter.
+  var hasPackets: Bool {
+    switch tcp {
+    case .some: true
+    case nil: false
+    }
+  }
+
+  func watch(_ epoll: borrowing Epoll) throws(SystemError) {
+    switch tcp {
+    case .some(let tcp): try epoll.add(tcp.packet.descriptor.rawValue, token: Token.packets)
+    case nil: break
+    }
+    try udp.watch(epoll)
+  }
+
+  /// Fills `batch` anew with packets of fake TCP.
+  mutating func receive(into batch: inout PacketBatch) throws(SystemError) -> Int {
+    try tcp?.packet.receive(into: &batch) ?? 0
+  }
+
+  func replaceFilter(_ filter: SocketFilter) throws(SystemError) {
+    switch tcp {
+    case .some(let tcp): try tcp.packet.replaceFilter(filter)
+    case nil: break
+    }
+  }
+
+  /// Packets that found the receive buffer full since the last call.
+  func drops() throws(SystemError) -> UInt32 {
+    switch tcp {
+    case .some(let tcp): try tcp.packet.drops()
+    case nil: 0
+    }
+  }
 
   /// Sets how the channel's runs leave; nil for the raw socket.
   mutating func setHop(_ hop: NextHop?, channel: Int) {
@@ -61,10 +105,12 @@ struct WireSockets: ~Copyable {
     _ segments: inout SegmentBatch, payloads: borrowing PacketBatch, nextHops: borrowing NextHops
   ) {
     guard segments.count > 0 else { return }
+    udp.send(segments, payloads: payloads, log)
+    guard hasPackets else { return }
     let channelCount = hops.count
     if isRawRefused, transmit == .auto { bypassRaw(&segments, nextHops) }
-    let fast = packet.send(&segments, payloads: payloads, hops: hops)
-    let slow = raw.send(segments, payloads: payloads, hops: hops)
+    let fast = tcp?.packet.send(&segments, payloads: payloads, hops: hops) ?? SendResult()
+    let slow = tcp?.raw.send(segments, payloads: payloads, hops: hops) ?? SendResult()
     hops.removeLast(hops.count - channelCount)
     packetsLost += fast.lost + slow.lost
     if fast.isRefused { fallBack(segments, fast.lastError) }
@@ -100,7 +146,8 @@ struct WireSockets: ~Copyable {
   private mutating func bypassRaw(
     _ segments: inout SegmentBatch, _ nextHops: borrowing NextHops
   ) {
-    for index in 0..<segments.count where segments[index].channel == nil {
+    for index in 0..<segments.count
+    where segments[index].channel == nil && segments[index].datagramPath == nil {
       let hop = bypass(for: addresses(of: segments[index], in: segments), nextHops)
       segments.setChannel(hops.count, ofRun: index)
       hops.append(hop)

@@ -16,9 +16,14 @@ public struct Path: Hashable, Sendable {
     self.carriesRuns = carriesRuns
   }
 
+  /// The room of one packet behind so many bytes of headers, in bytes.
+  func segmentSize(behind headerByteCount: Int) -> Int {
+    max(0, min(mtu, 65_535) - headerByteCount)
+  }
+
   /// The largest TCP payload of one segment without options, in bytes.
-  var segmentSize: Int {
-    max(0, min(mtu, 65_535) - IPv4Header.byteCount - TCPHeader.byteCount)
+  var tcpSegmentSize: Int {
+    segmentSize(behind: IPv4Header.byteCount + TCPHeader.byteCount)
   }
 }
 
@@ -35,9 +40,9 @@ struct Channel: ~Copyable {
   static let noSession = -1
 
   enum State: Sendable {
-    /// Client: the SYN is out.
+    /// Client: the SYN, or UDP's knock, is out.
     case synSent
-    /// Client: the SYN-ACK came, the Hello is out.
+    /// Client: the SYN-ACK, or UDP's token, came; the Hello is out.
     case helloSent
     /// Server: the Hello was answered. Nothing else is sent, and the channel is none of its session's,
     /// before a frame of the client's was valid: a Hello may be a repeated one.
@@ -50,7 +55,8 @@ struct Channel: ~Copyable {
     case lingering
   }
 
-  let tuple: FourTuple
+  /// On a server, a channel on UDP may move.
+  var tuple: FourTuple
   /// The channel's name within the session, the same at both ends.
   let id: UInt32
   /// The index of its session; `noSession` while it is unconfirmed.
@@ -60,18 +66,12 @@ struct Channel: ~Copyable {
   /// Client: which of the dialer's slots it belongs to.
   let slot: Int
   var state: State
-  var tcp: TCPConnection
+  var carrier: CarrierState
   var liveness: Liveness
   var path: Path
-  /// What the peer can receive, in bytes of TCP payload: the least of MSS and Hello.
+  /// What the peer can receive, in bytes of frames: the least of MSS and Hello.
   var peerSegmentSize: Int
 
-  /// The sequence number of the Hello, behind our SYN.
-  let firstSequence: UInt32
-  /// The sequence number of the peer's Hello, behind its SYN; 0 before the SYN-ACK.
-  var peerFirstSequence: UInt32
-  /// The options of the peer's SYN or SYN-ACK as they arrived.
-  var observed: TCPOptions
   /// Our first message, which is repeated byte for byte until the peer was heard; then empty.
   var firstMessage: [UInt8] = []
   /// Client: whether our first message says that the time is not known.
@@ -85,8 +85,6 @@ struct Channel: ~Copyable {
   /// How often the segment of this state was sent, and when it is to be sent again.
   var attempts = 0
   var retryAt = Instant.distantFuture
-  /// The sequence number of the FIN segment once it was sent.
-  var closeSequence: UInt32?
   /// Whether this side closed first.
   var isCloser = false
 
@@ -111,7 +109,7 @@ struct Channel: ~Copyable {
 
   init(
     tuple: FourTuple, id: UInt32, session: Int, claim: SessionClaim? = nil, slot: Int, state: State,
-    tcp: TCPConnection, path: Path, observed: TCPOptions, peerSegmentSize: Int, at now: Instant
+    carrier: CarrierState, path: Path, peerSegmentSize: Int, at now: Instant
   ) {
     self.tuple = tuple
     self.id = id
@@ -119,21 +117,18 @@ struct Channel: ~Copyable {
     self.claim = claim
     self.slot = slot
     self.state = state
-    self.tcp = tcp
+    self.carrier = carrier
     self.path = path
-    self.observed = observed
     self.peerSegmentSize = peerSegmentSize
-    firstSequence = tcp.sendNext
-    peerFirstSequence = tcp.receiveNext
     liveness = Liveness(at: now)
   }
 
   /// Whether it is a dial whose server has not answered with its Hello.
   var isDialling: Bool { state == .synSent || state == .helloSent }
 
-  /// The largest TCP payload of a segment, in bytes.
+  /// The most bytes of frames in a segment.
   var segmentSize: Int {
-    let size = min(peerSegmentSize, path.segmentSize)
+    let size = min(peerSegmentSize, path.segmentSize(behind: carrier.headerByteCount))
     return cipher == nil ? size : min(size, SealedFrame.segmentLimit)
   }
 

@@ -12,6 +12,7 @@ extension TunnelEngine {
       ask(index, at: now)
     }
     dialer?.pause = .seconds(1)
+    dialer?.forgetFailures()
     if !hasCandidate(0) || sessions[0].health == .silent { tickDialerSoon(at: now) }
   }
 
@@ -47,25 +48,29 @@ extension TunnelEngine {
     scheduleDialer(at: now)
   }
 
-  private mutating func requestDial(_ slot: Int, at now: Instant) {
+  private mutating func requestDial(
+    _ slot: Int, isOutage: Bool = false, at now: Instant
+  ) {
     guard !isClosing, let dialer else { return }
-    // Just under a second, since the ticks are a second apart.
-    if let last = dialer.slots[slot].lastDial, now - last < .milliseconds(950) { return }
+    let pause = isOutage ? Dialer.shortestPause : dialer.slots[slot].pause
+    if let last = dialer.slots[slot].lastDial, now - last < pause { return }
     self.dialer?.slots[slot].lastDial = now
     self.dialer?.slots[slot].pending += 1
     events.append(
-      .dial(slot: slot, remote: Endpoint(dialer.server, dialer.slots[slot].port)))
+      .dial(
+        slot: slot, dialer.slots[slot].carrier,
+        remote: Endpoint(dialer.server, dialer.slots[slot].port)))
   }
 
-  /// An outage: one more dial. Else: whatever is missing.
+  /// An outage: one more dial of each carrier. Else: whatever is missing.
   mutating func tickDialer(at now: Instant, into segments: inout SegmentBatch) {
     dropOldHeld(at: now)
     if hasCandidate(0), sessions[0].health != .silent {
       dialer?.pause = .seconds(1)
       dialMissing(at: now)
-    } else if let slot = dialer?.takeTurn() {
+    } else if let turn = dialer?.takeTurn() {
       tellUnanswered(at: now)
-      requestDial(slot, at: now)
+      for slot in turn { requestDial(slot, isOutage: true, at: now) }
       let doubled = min((dialer?.pause ?? .seconds(1)) * 2, Dialer.longestPause)
       let pause = isActive(0, at: now) ? .seconds(1) : random.jittered(doubled)
       dialer?.pause = pause
@@ -94,7 +99,10 @@ extension TunnelEngine {
   /// Bookkeeping for a channel of the client that is about to be removed.
   mutating func clientRemoved(_ index: Int, at now: Instant) {
     let slot = channels[index].slot
-    if channels[index].isDialling { dialer?.slots[slot].pending -= 1 }
+    if channels[index].isDialling {
+      dialer?.slots[slot].pending -= 1
+      dialer?.slots[slot].failures += 1
+    }
     channelLost(index, at: now)
     scheduleDialer(at: now)
   }
@@ -103,7 +111,10 @@ extension TunnelEngine {
     _ index: Int, wasOutage: Bool, into segments: inout SegmentBatch, at now: Instant
   ) {
     sendAllHeld(on: index, into: &segments, at: now)
-    if wasOutage { tickDialerSoon(at: now) }
+    if wasOutage {
+      dialer?.forgetFailures()
+      tickDialerSoon(at: now)
+    }
   }
 }
 
@@ -117,26 +128,28 @@ extension TunnelEngine {
   /// So short that its jitter never exceeds what was configured.
   var keepalive: Duration { configuration.keepalive * 7 / 8 }
 
-  /// An idle channel's turn: the first one keeps the NAT's mapping fresh, the others less often,
+  /// An idle channel's turn: a carrier's first one keeps the NAT's mapping fresh, the others less often,
   /// and are closed after 10 minutes.
   mutating func keepAlive(
     _ index: Int, at now: Instant, into segments: inout SegmentBatch
   ) {
-    let isFirst = dialer?.firstChannel == index
+    let isFirst = dialer?.firstChannel(channels[index].carrier.kind) == index
     if !isFirst && now - sessions[0].lastActive >= Self.parkAfter {
       dialer?.isParked = true
       channelLost(index, at: now)
       return closeChannel(index, at: now, into: &segments)
     }
-    let interval = random.jittered(isFirst ? keepalive : Self.spareKeepalive)
+    // A NAT forgets UDP after half a minute, and the server sends on any channel.
+    let isFrequent = isFirst || channels[index].udp != nil
+    let interval = random.jittered(isFrequent ? keepalive : Self.spareKeepalive)
     let due = channels[index].liveness.lastHeard + interval
     if due <= now { sendProbe(on: index, into: &segments, at: now) }
     channels[index].keepaliveAt = due <= now ? now + interval : due
   }
 
-  /// Another channel may be the first now, which keeps alive more often.
-  mutating func keepFirstAlive(at now: Instant) {
-    guard let first = dialer?.firstChannel else { return }
+  /// Another channel of the carrier may be the first now, which keeps alive more often.
+  mutating func keepFirstAlive(_ carrier: Carrier, at now: Instant) {
+    guard let first = dialer?.firstChannel(carrier) else { return }
     let due = now + random.jittered(keepalive)
     guard due < channels[first].keepaliveAt else { return }
     channels[first].keepaliveAt = due

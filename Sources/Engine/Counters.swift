@@ -2,11 +2,11 @@
 
 /// Why something was dropped.
 public enum DropReason: Int, CaseIterable, Sendable {
-  /// Not a whole IPv4 packet with a whole TCP segment.
+  /// Not a whole IPv4 packet with a whole TCP segment, or no segment or message of a channel on UDP.
   case malformed
   /// The TCP checksum is wrong.
   case badChecksum
-  /// No channel has this four-tuple.
+  /// No channel has this four-tuple, or this number.
   case unknownChannel
   /// Sequence or acknowledgment number outside of what the channel can have sent or seen.
   case outsideWindow
@@ -31,7 +31,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case staleHandshake
   /// A frame that was not sealed with the channel's key, or changed since.
   case badSeal
-  /// An RST or FIN that the peer did not send as part of a close.
+  /// An RST or FIN that the peer did not send as part of a close; on UDP, word that nothing listens there,
+  /// or that the server does not know the channel.
   case foreignReset
   /// A datagram of a flow that this client never opened, or released.
   case unknownFlow
@@ -75,6 +76,8 @@ public struct Counters: Sendable {
   public internal(set) var datagramsReceived: UInt64 = 0
   /// Channels that opened.
   public internal(set) var channelsOpened: UInt64 = 0
+  /// Server: how often a channel on UDP went on behind another address.
+  public internal(set) var channelsMoved: UInt64 = 0
   private var drops: InlineArray<31, UInt64> = .init(repeating: 0)
 
   init() {

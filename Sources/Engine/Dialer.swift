@@ -10,6 +10,7 @@ struct Dialer {
   static let longestPause = Duration.seconds(10)
 
   struct Slot: Sendable {
+    let carrier: Carrier
     var port: UInt16
     /// The channel that is open, or was.
     var channel: Int?
@@ -18,23 +19,48 @@ struct Dialer {
     /// Dials under way.
     var pending = 0
     var lastDial: Instant?
+    /// Dials in a row that were not answered.
+    var failures = 0
+
+    /// How long after a dial the next one is made while other slots have channels: longer and longer, for
+    /// the port, or the carrier, may be blocked for good.
+    var pause: Duration {
+      failures < 2 ? shortestPause : .seconds(1 << min(failures, 6))
+    }
+  }
+
+  /// Just under a second, since the ticks are a second apart.
+  static let shortestPause = Duration.milliseconds(950)
+
+  /// The network is another: what was blocked may be open.
+  mutating func forgetFailures() {
+    for slot in slots.indices { slots[slot].failures = 0 }
   }
 
   let server: IPAddress
   let ports: PortSet
+  let carriers: [Carrier]
   var slots: [Slot] = []
   /// Whether the app has been silent so long that one channel is enough.
   var isParked = false
   var pause = Duration.seconds(1)
   private var nextSlot = 0
 
-  /// A plan with one channel to each port; of more than `limit` ports as many are drawn.
-  init(server: IPAddress, ports: PortSet, limit: Int, random: inout SplitMix64) {
+  /// A plan with one channel of each carrier to each port; of more than `limit` ports as many are
+  /// drawn.
+  init(
+    server: IPAddress, ports: PortSet, carriers: [Carrier] = [.tcp], limit: Int,
+    random: inout SplitMix64
+  ) {
     self.server = server
     self.ports = ports
+    self.carriers = carriers
     var all = (0..<ports.count).map { ports[$0] }
     if all.count > limit { all.shuffle(using: &random) }
-    slots = all.prefix(limit).map { Slot(port: $0) }
+    // Carriers take turns, for during an outage the slots are dialled in this order.
+    for port in all.prefix(limit) {
+      slots += carriers.map { Slot(carrier: $0, port: port) }
+    }
   }
 
   /// Whether any slot wants a channel.
@@ -42,19 +68,26 @@ struct Dialer {
 
   func wantsChannel(_ slot: Slot) -> Bool { slot.isSuspect || slot.channel == nil && !isParked }
 
-  /// The channel that keeps the NAT's mapping fresh while all are idle.
-  var firstChannel: Int? { slots.first { $0.channel != nil }?.channel }
+  /// The carrier's channel that keeps the NAT's mapping fresh while all are idle.
+  func firstChannel(_ carrier: Carrier) -> Int? {
+    slots.first { $0.carrier == carrier && $0.channel != nil }?.channel
+  }
 
-  /// The next slot in turn for an attempt during an outage.
-  mutating func takeTurn() -> Int {
-    defer { nextSlot = (nextSlot + 1) % slots.count }
-    return nextSlot % slots.count
+  /// The next slots in turn for an attempt during an outage: one of each carrier, since one may be
+  /// blocked.
+  mutating func takeTurn() -> Range<Int> {
+    let first = nextSlot % slots.count
+    nextSlot = (first + carriers.count) % slots.count
+    return first..<first + carriers.count
   }
 
   /// Draws another port for a slot whose channel died, where there are more ports than slots.
   mutating func redraw(_ slot: Int, random: inout SplitMix64) {
-    guard ports.count > slots.count else { return }
+    let carrier = slots[slot].carrier
+    guard ports.count > slots.count / carriers.count else { return }
     let port = ports[random.below(ports.count)]
-    if !slots.contains(where: { $0.port == port }) { slots[slot].port = port }
+    if !slots.contains(where: { $0.carrier == carrier && $0.port == port }) {
+      slots[slot].port = port
+    }
   }
 }

@@ -6,6 +6,7 @@ internal import Wire
 struct Listener {
   let ports: PortSet
   let cookie: SYNCookie
+  let token: UDPToken
   /// SYN-ACKs to one network: room for many clients behind one NAT that reconnect at once.
   var synLimiter: RateLimiter
   /// RSTs to one network.
@@ -26,6 +27,7 @@ struct Listener {
     self.keys = KeyRing(keys)
     if hasDecoy { strangers = Strangers(limit: limits.strangers, secret: secret) }
     cookie = SYNCookie(key: secret)
+    token = UDPToken(key: secret)
     synLimiter = RateLimiter(perSecond: 200, burst: 400, key: secret)
     resetLimiter = RateLimiter(perSecond: 20, burst: 40, key: secret)
     let rate = Int64(limits.handshakesPerSecond)
@@ -37,6 +39,17 @@ struct Listener {
   /// Takes other keys. A function, because an assignment through the engine's optional never releases
   /// the old value (Swift 6.3, optimized).
   mutating func setKeys(_ keys: [NamedKey]) { self.keys = KeyRing(keys) }
+}
+
+/// Where a client's channel is, as the server sees it.
+struct Place: Hashable {
+  let carrier: Carrier
+  let tuple: FourTuple
+
+  init(_ carrier: Carrier, _ tuple: FourTuple) {
+    self.carrier = carrier
+    self.tuple = tuple
+  }
 }
 
 /// What the sessions of one key hold.
@@ -64,9 +77,9 @@ extension TunnelEngine {
       return counters.drop(.unknownChannel)
     }
     // The client did not get our Hello: the same bytes again, while they are kept.
-    if let index = unconfirmed[tuple] ?? byTuple[tuple],
-      channels[index].peerFirstSequence == segment.sequence,
-      channels[index].firstSequence == segment.acknowledgment
+    if let index = unconfirmed[Place(.tcp, tuple)] ?? byTuple[tuple],
+      channels[index].tcp?.peerFirstSequence == segment.sequence,
+      channels[index].tcp?.firstSequence == segment.acknowledgment
     {
       return sendHello(on: index, into: &segments)
     }
@@ -92,7 +105,7 @@ extension TunnelEngine {
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: sequence,
       acknowledgment: segment.sequence &+ 1, flags: [.syn, .ack],
       window: TCPProfile.handshakeWindow)
-    let mss = UInt16(interfacePath(tuple.local.address).segmentSize)
+    let mss = UInt16(interfacePath(tuple.local.address).tcpSegmentSize)
     if options.windowScale != nil {
       let bytes = TCPProfile.options(mss: mss)
       sendStray(header, on: tuple, options: bytes.span.octets, into: &segments)
@@ -163,7 +176,7 @@ extension TunnelEngine {
   }
 
   /// Whether a payload may be that of a channel that this server does not know any more.
-  private func startsWithFrame(_ payload: RawSpan) -> Bool {
+  func startsWithFrame(_ payload: RawSpan) -> Bool {
     if sealsFrames { return SealedFrame(parsing: payload, at: 0) != nil }
     guard let header = FrameHeader(parsing: payload, at: 0) else { return false }
     return FrameType(rawValue: header.type) != nil
@@ -175,7 +188,9 @@ extension TunnelEngine {
   mutating func session(for claim: SessionClaim, at now: Instant) -> Int? {
     let use = claim.keyName.flatMap { keyUse[$0] } ?? KeyUse()
     let share = listener?.keys.isShared == true ? 2 : 1
-    guard byTuple.count < limits.channels, use.channels < limits.channels / share else {
+    guard channels.count - unconfirmed.count < limits.channels,
+      use.channels < limits.channels / share
+    else {
       counters.drop(.channelLimit)
       return nil
     }

@@ -170,7 +170,8 @@ extension TunnelEngine {
     _ segment: borrowing TCPSegment, on tuple: FourTuple, maximumSegmentSize: UInt16,
     at now: Instant
   ) -> Bool {
-    guard listener?.strangers != nil, byTuple[tuple] == nil, unconfirmed[tuple] == nil else {
+    guard listener?.strangers != nil, byTuple[tuple] == nil, unconfirmed[Place(.tcp, tuple)] == nil
+    else {
       return false
     }
     guard listener?.strangers?.insert(tuple, at: now) == true,

@@ -14,38 +14,34 @@ extension TunnelEngine {
   /// Sends one control frame.
   mutating func sendFrame(
     _ type: FrameType, _ payload: RawSpan = RawSpan(), on index: Int,
-    flags: TCPFlags = [.ack, .psh], expectsReply: Bool = false,
+    isClose: Bool = false, expectsReply: Bool = false,
     into segments: inout SegmentBatch, at now: Instant
   ) {
-    guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
+    guard beginRun(on: index, isControl: true, into: &segments) else {
+      return counters.drop(.batchFull)
+    }
     guard appendFrame(type, copying: payload, on: index, into: &segments) else {
       segments.abandonRun()
       return counters.drop(.batchFull)
     }
-    finishControl(
-      index, flags: flags, payloadLength: frameOverhead + payload.byteCount, into: &segments)
+    finishRun(
+      on: index, payloadLength: frameOverhead + payload.byteCount, isClose: isClose,
+      into: &segments)
     noteTransmission(on: index, expectsReply: expectsReply, at: now)
   }
 
-  /// Sends an acknowledgment without data.
+  /// Sends an acknowledgment without data, where the carrier has such.
   mutating func sendAcknowledgment(on index: Int, into segments: inout SegmentBatch) {
+    let tuple = channels[index].tuple
+    guard let header = channels[index].tcp?.nextHeader(tuple, flags: .ack, payloadLength: 0)
+    else { return }
     guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
-    finishControl(index, flags: .ack, payloadLength: 0, into: &segments)
+    finish(header, on: index, into: &segments)
     channels[index].acknowledgmentDue = nil
   }
 
-  private mutating func finishControl(
-    _ index: Int, flags: TCPFlags, payloadLength: Int, into segments: inout SegmentBatch
-  ) {
-    let tuple = channels[index].tuple
-    let (header, identification) = channels[index].tcp.nextHeader(
-      tuple, flags: flags, payloadLength: payloadLength)
-    segments.finishRun(
-      header, from: tuple.local.address, to: tuple.remote.address, identification: identification)
-  }
-
   mutating func acknowledgeIfMuch(_ index: Int, into segments: inout SegmentBatch) {
-    if channels[index].tcp.unacknowledgedBytes >= channels[index].tcp.acknowledgmentBytes {
+    if let tcp = channels[index].tcp, tcp.unacknowledgedBytes >= tcp.acknowledgmentBytes {
       sendAcknowledgment(on: index, into: &segments)
     }
   }
@@ -69,7 +65,9 @@ extension TunnelEngine {
   ) {
     switch type {
     case .probe: answer(payload, on: index, into: &replies, at: now)
-    case .answer: receiveAnswer(payload, on: index, into: &replies, at: now)
+    case .answer:
+      if isFromCandidate(payload, on: index, into: &replies, at: now) { return }
+      receiveAnswer(payload, on: index, into: &replies, at: now)
     case .report: receiveReport(payload, on: index, into: &replies, at: now)
     case .suspect: receiveSuspects(payload, on: index, into: &replies, at: now)
     case .close: receiveClose(on: index, into: &replies, at: now)
@@ -82,7 +80,7 @@ extension TunnelEngine {
   private mutating func answer(
     _ payload: RawSpan, on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
-    guard channels[index].closeSequence == nil, !channels[index].hasAnswered else { return }
+    guard !channels[index].carrier.hasSentClose, !channels[index].hasAnswered else { return }
     channels[index].hasAnswered = true
     let echo = payload.extracting(0..<min(payload.byteCount, Self.probeLimit))
     sendFrame(.answer, echo, on: index, into: &segments, at: now)
@@ -120,13 +118,13 @@ extension TunnelEngine {
     }
   }
 
-  /// Sends the close frame with FIN: the first time with the next sequence number, then again
+  /// Sends the close frame, on TCP with FIN: the first time with the next sequence number, then again
   /// with the same.
   mutating func sendClose(on index: Int, into segments: inout SegmentBatch, at now: Instant) {
-    guard let sequence = channels[index].closeSequence else {
-      let next = channels[index].tcp.sendNext
-      sendFrame(.close, on: index, flags: [.ack, .psh, .fin], into: &segments, at: now)
-      if channels[index].tcp.sendNext != next { channels[index].closeSequence = next }
+    guard let sequence = channels[index].tcp?.closeSequence else {
+      let next = channels[index].tcp?.sendNext
+      sendFrame(.close, on: index, isClose: true, into: &segments, at: now)
+      if channels[index].tcp?.sendNext != next { channels[index].tcp?.closeSequence = next }
       return
     }
     guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
@@ -134,10 +132,9 @@ extension TunnelEngine {
       return segments.abandonRun()
     }
     let tuple = channels[index].tuple
-    let (header, identification) = channels[index].tcp.repeatedHeader(
+    let header = channels[index].tcp?.repeatedHeader(
       tuple, flags: [.ack, .psh, .fin], sequence: sequence)
-    segments.finishRun(
-      header, from: tuple.local.address, to: tuple.remote.address, identification: identification)
+    if let header { finish(header, on: index, into: &segments) }
   }
 
   private mutating func receiveClose(
@@ -151,6 +148,10 @@ extension TunnelEngine {
     channels[index].state = .lingering
     channels[index].retryAt = now + Self.lingerTime
     reschedule(index, at: now)
+    // On TCP the answer follows the FIN.
+    if channels[index].udp != nil, !channels[index].isCloser {
+      sendClose(on: index, into: &segments, at: now)
+    }
   }
 
   /// A FIN: the end of a close where a close frame came with it, else from outside.
@@ -162,7 +163,7 @@ extension TunnelEngine {
       return warned(index, sequence: header.sequence, into: &segments, at: now)
     }
     let end = header.sequence &+ UInt32(truncatingIfNeeded: payloadLength)
-    channels[index].tcp.received(upTo: end &+ 1)
+    channels[index].tcp?.received(upTo: end &+ 1)
     if channels[index].isCloser {
       sendAcknowledgment(on: index, into: &segments)
     } else {
@@ -195,8 +196,15 @@ extension TunnelEngine {
   mutating func warned(
     _ index: Int, sequence: UInt32, into segments: inout SegmentBatch, at now: Instant
   ) {
+    guard channels[index].tcp?.isInWindow(sequence) == true else {
+      return counters.drop(.foreignReset)
+    }
+    heedHint(on: index, into: &segments, at: now)
+  }
+
+  /// Somebody says that the channel has ended.
+  mutating func heedHint(on index: Int, into segments: inout SegmentBatch, at now: Instant) {
     counters.drop(.foreignReset)
-    guard channels[index].tcp.isInWindow(sequence) else { return }
     switch channels[index].state {
     case .open:
       if suspect(index, at: now) { report(index, into: &segments, at: now) }

@@ -5,10 +5,24 @@
 public import Wire
 
 extension TunnelEngine {
-  /// Takes a batch of received packets. The datagrams refer to the packets' bytes, which are opened
+  /// Takes a batch of received packets, or of datagrams of a kernel UDP socket. The datagrams refer to the packets' bytes, which are opened
   /// where they lie, so deliver them before the batch is filled again; `replies` is what the protocol
   /// answers at once.
   public mutating func decapsulate(
+    _ packets: inout PacketBatch, by carrier: Carrier = .tcp,
+    into datagrams: inout DatagramBatch, replies: inout SegmentBatch, at now: Instant
+  ) {
+    switch carrier {
+    case .tcp: receivePackets(&packets, into: &datagrams, replies: &replies, at: now)
+    case .udp:
+      for index in 0..<packets.count {
+        receiveDatagrams(
+          packets.slot(index), of: &packets, into: &datagrams, replies: &replies, at: now)
+      }
+    }
+  }
+
+  private mutating func receivePackets(
     _ packets: inout PacketBatch, into datagrams: inout DatagramBatch,
     replies: inout SegmentBatch, at now: Instant
   ) {
@@ -70,11 +84,13 @@ extension TunnelEngine {
   @inline(__always)
   private func channel(of tuple: FourTuple, _ segment: borrowing TCPSegment) -> Int? {
     let confirmed = byTuple[tuple]
-    guard !unconfirmed.isEmpty, let waiting = unconfirmed[tuple] else { return confirmed }
+    guard !unconfirmed.isEmpty, let waiting = unconfirmed[Place(.tcp, tuple)] else {
+      return confirmed
+    }
     guard let confirmed else { return waiting }
-    let isFit = channels[confirmed].tcp.isAcceptable(
+    let isFit = channels[confirmed].tcp?.isAcceptable(
       segment.header, payloadLength: segment.payload.byteCount)
-    return isFit || segment.flags.contains(.rst) ? confirmed : waiting
+    return isFit == true || segment.flags.contains(.rst) ? confirmed : waiting
   }
 
   private mutating func receive(
@@ -92,16 +108,16 @@ extension TunnelEngine {
       }
       return
     }
-    guard channels[index].tcp.isAcceptable(header, payloadLength: payload.count) else {
+    guard channels[index].tcp?.isAcceptable(header, payloadLength: payload.count) == true else {
       return counters.drop(.outsideWindow)
     }
-    if channels[index].tcp.acknowledge(header) { channels[index].fullSince = nil }
+    if channels[index].tcp?.acknowledge(header) == true { channels[index].fullSince = nil }
     let end = receiveFrames(
       in: payload, of: &packets, on: index, into: &datagrams, replies: &replies, at: now)
     guard channels.contains(index) else { return }
     if end > payload.lowerBound {
       let length = UInt32(truncatingIfNeeded: end &- payload.lowerBound)
-      channels[index].tcp.received(upTo: header.sequence &+ length)
+      channels[index].tcp?.received(upTo: header.sequence &+ length)
       noteHeard(on: index, into: &replies, at: now)
     }
     if header.flags.contains(.fin) {
@@ -120,7 +136,7 @@ extension TunnelEngine {
 
   /// Gives each frame of a payload to who it is for. Returns where the last valid one ends, the
   /// payload's start where there is none. A channel that cannot be confirmed is gone then.
-  private mutating func receiveFrames(
+  mutating func receiveFrames(
     in payload: Range<Int>, of packets: inout PacketBatch, on index: Int,
     into datagrams: inout DatagramBatch, replies: inout SegmentBatch, at now: Instant
   ) -> Int {
@@ -241,7 +257,7 @@ extension TunnelEngine {
   }
 
   /// A valid frame came on the channel: the peer is alive, and is owed an acknowledgment.
-  private mutating func noteHeard(
+  mutating func noteHeard(
     on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
     let isNews = channels[index].liveness.heard(at: now)

@@ -172,9 +172,9 @@ extension TunnelEngine {
   }
 
   func begin(_ run: inout OpenRun?, on channel: Int, into segments: inout SegmentBatch) {
-    guard segments.beginRun(channel: channel) else { return }
+    guard beginRun(on: channel, isControl: false, into: &segments) else { return }
     run = OpenRun(
-      channel: channel, room: channels[channel].tcp.sendRoom, limit: channels[channel].runLimit,
+      channel: channel, room: channels[channel].carrier.sendRoom, limit: channels[channel].runLimit,
       segmentLimit: channels[channel].segmentSize)
   }
 
@@ -184,16 +184,10 @@ extension TunnelEngine {
     guard let done = run else { return }
     run = nil
     guard done.count > 0 else { return segments.abandonRun() }
-    // PSH only on a segment alone: a kernel would set it on a run's last segment, which software
-    // GRO then lets overtake the others.
-    let flags: TCPFlags = done.count == 1 ? [.ack, .psh] : .ack
     let index = done.channel
-    let tuple = channels[index].tuple
-    let (header, identification) = channels[index].tcp.nextHeader(
-      tuple, flags: flags, payloadLength: done.total, segmentCount: done.count)
     segments.setSegmentSize(done.segmentSize)
-    segments.finishRun(
-      header, from: tuple.local.address, to: tuple.remote.address, identification: identification)
+    finishRun(
+      on: index, payloadLength: done.total, segmentCount: done.count, into: &segments)
     noteTransmission(on: index, expectsReply: true, at: now)
     noteWear(of: index, into: &segments, at: now)
   }
@@ -213,7 +207,7 @@ extension TunnelEngine {
     let start = random.below(count)
     for step in 0..<count {
       let index = sessions[session].candidates[(start &+ step) % count]
-      if channels[index].tcp.sendRoom >= min(size, channels[index].segmentSize) { return index }
+      if channels[index].carrier.sendRoom >= min(size, channels[index].segmentSize) { return index }
       if channels[index].fullSince == nil {
         channels[index].fullSince = now
         reschedule(index, at: now)
@@ -271,7 +265,7 @@ extension TunnelEngine {
     into segments: inout SegmentBatch, at now: Instant
   ) -> DropReason? {
     let size = frameOverhead + payload.byteCount
-    guard size <= channels[index].tcp.sendRoom else { return .windowFull }
+    guard size <= channels[index].carrier.sendRoom else { return .windowFull }
     var run: OpenRun?
     begin(&run, on: index, into: &segments)
     guard run != nil else { return .batchFull }

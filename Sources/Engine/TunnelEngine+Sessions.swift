@@ -98,7 +98,7 @@ extension TunnelEngine {
     dialer?.slots[slot].isSuspect = false
     dialer?.redraw(slot, random: &random)
     tickDialerSoon(at: now)
-    keepFirstAlive(at: now)
+    keepFirstAlive(channels[index].carrier.kind, at: now)
   }
 
   /// Adds a channel to the tables.
@@ -111,7 +111,7 @@ extension TunnelEngine {
   /// Makes a channel the one of its four-tuple, and one of its session.
   mutating func enroll(_ index: Int) {
     let session = channels[index].session
-    byTuple[channels[index].tuple] = index
+    list(index)
     sessions[session].channels.append(index)
     sessions[session].endsAt = .distantFuture
   }
@@ -121,9 +121,9 @@ extension TunnelEngine {
     if channels[index].state == .unconfirmed { return forgetUnconfirmed(index) }
     let (tuple, session) = (channels[index].tuple, channels[index].session)
     if dialer != nil { clientRemoved(index, at: now) }
+    unlist(index)
     channels.remove(index)
     timers.cancel(.channel(index))
-    byTuple[tuple] = nil
     sessions[session].channels.removeAll { $0 == index }
     markStale(session)
     _ = hasCandidate(session)

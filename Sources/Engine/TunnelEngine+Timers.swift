@@ -93,7 +93,7 @@ extension TunnelEngine {
       sendReport(on: index, into: &segments, at: now)
     }
     if let due = channels[index].acknowledgmentDue, due <= now {
-      if channels[index].tcp.unacknowledgedBytes > 0 {
+      if let tcp = channels[index].tcp, tcp.unacknowledgedBytes > 0 {
         sendAcknowledgment(on: index, into: &segments)
       }
       channels[index].acknowledgmentDue = nil
@@ -114,8 +114,8 @@ extension TunnelEngine {
     _ index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
     channels[index].fullSince = nil
-    channels[index].tcp.rewind()
-    if channels[index].tcp.sendRoom <= 0 { sendProbe(on: index, into: &segments, at: now) }
+    channels[index].tcp?.rewind()
+    if channels[index].carrier.sendRoom <= 0 { sendProbe(on: index, into: &segments, at: now) }
   }
 
   private mutating func probe(_ index: Int, at now: Instant, into segments: inout SegmentBatch) {
@@ -132,7 +132,10 @@ extension TunnelEngine {
   private mutating func retry(_ index: Int, at now: Instant, into segments: inout SegmentBatch) {
     guard channels[index].attempts < 4 else { return removeChannel(index, at: now) }
     switch channels[index].state {
-    case .synSent: sendSYN(on: index, into: &segments)
+    case .synSent:
+      // Without a token the hint may be the reason.
+      if channels[index].udp != nil, channels[index].attempts == 3 { doubtClock(after: index) }
+      sendOpening(on: index, into: &segments, at: now)
     case .helloSent:
       if channels[index].attempts == 3 { doubtClock(after: index) }
       sendHello(on: index, into: &segments)

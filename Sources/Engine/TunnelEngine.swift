@@ -16,7 +16,7 @@ public import Wire
 public struct EngineConfiguration: Sendable {
   /// Which end of the tunnel the engine is.
   public enum Role: Sendable {
-    /// Opens channels to the server's ports, at most `maxChannels`, and creates flows.
+    /// Opens channels to the server's ports, at most `maxChannels` of a carrier, and creates flows.
     case client(server: IPAddress, ports: PortSet, maxChannels: Int)
     /// Answers on these ports.
     case server(ports: PortSet)
@@ -24,6 +24,8 @@ public struct EngineConfiguration: Sendable {
 
   /// Which end of the tunnel the engine is.
   public var role: Role
+  /// What channels look like, at least one way.
+  public var carriers: [Carrier] = [.tcp]
   /// How long a flow lives without a datagram either way, and a session without a channel.
   public var idleTimeout = Duration.seconds(600)
   /// The longest time between two signs of life on an idle client's first channel.
@@ -71,11 +73,13 @@ public struct Entropy: Sendable {
 public enum Event: Hashable, Sendable {
   /// Client: find a way and a local port for a channel to `remote`, then call `dial` or
   /// `dialFailed` with the slot.
-  case dial(slot: Int, remote: Endpoint)
+  case dial(slot: Int, Carrier, remote: Endpoint)
   /// Server: a channel came up; tell its path by `setPath`.
   case channelOpened(channel: Int, FourTuple)
   /// The channel is gone; its index will be used again.
   case channelClosed(channel: Int, FourTuple)
+  /// Server: the client of a channel on UDP has come to be at another address.
+  case channelMoved(channel: Int, FourTuple)
   /// The flow is gone; its index will be used again.
   case flowClosed(flow: Int)
   /// The session has a live channel, for the first time or again. On a server with keys, `keyName` is
@@ -111,7 +115,10 @@ public struct TunnelEngine: ~Copyable {
   private var clockOffset: Int64 = 0
 
   var channels = Slab<Channel>()
+  /// Channels of fake TCP; on a server those that were confirmed.
   var byTuple: [FourTuple: Int] = [:]
+  /// Channels on UDP, by the number that their segments have.
+  var byNumber: [UInt32: Int] = [:]
   var sessions = Slab<Session>()
   var flows = FlowTable()
   var timers = TimerQueue()
@@ -136,7 +143,7 @@ public struct TunnelEngine: ~Copyable {
   var interfacePaths: [IPAddress: Path] = [:]
   var listener: Listener?
   /// Channels that their clients have not confirmed.
-  var unconfirmed: [FourTuple: Int] = [:]
+  var unconfirmed: [Place: Int] = [:]
   var bySession: [SessionID: Int] = [:]
   /// What the sessions of each key hold.
   var keyUse: [String: KeyUse] = [:]
@@ -165,7 +172,9 @@ public struct TunnelEngine: ~Copyable {
     random = SplitMix64(seed: entropy.seed)
     switch configuration.role {
     case .client(let server, let ports, let maxChannels):
-      dialer = Dialer(server: server, ports: ports, limit: maxChannels, random: &random)
+      dialer = Dialer(
+        server: server, ports: ports, carriers: configuration.carriers,
+        limit: maxChannels, random: &random)
       clientKeys = (configuration.keys.first?.key).map(HandshakeKeys.init)
       _ = sessions.insert(Session(id: entropy.session, at: now))
       dialMissing(at: now)
@@ -214,6 +223,11 @@ public struct TunnelEngine: ~Copyable {
   /// Tells what the way of a channel can carry, when it opened and when that changed.
   public mutating func setPath(_ path: Path, channel: Int) {
     if channels.contains(channel) { channels[channel].path = path }
+  }
+
+  /// What a channel looks like; nil where it is gone.
+  public func carrier(channel: Int) -> Carrier? {
+    channels.contains(channel) ? channels[channel].carrier.kind : nil
   }
 
   /// All channels with their four-tuples: what the driver finds ways for anew when the network

@@ -1,4 +1,5 @@
-// The app's side of the tunnel: kernel UDP (udp(7)), many datagrams in one message both ways.
+// Kernel UDP (udp(7)), many datagrams in one message both ways: the app's side of the tunnel, and the
+// channels on UDP.
 
 import CLinux
 import Glibc
@@ -16,7 +17,7 @@ public struct DatagramMessages: ~Copyable {
   public init() {}
 
   /// How often a peer's host said that nothing listens at the port that was sent to.
-  public var refusals: Int { incoming.refusals }
+  public var refusals: Int { incoming.refusals &+ outgoing.refusals }
 }
 
 /// A UDP socket, for many senders or connected to one.
@@ -32,6 +33,8 @@ public struct DatagramSocket: ~Copyable {
   /// Where the send buffer is smaller than the 4 MiB wanted.
   public let sendBufferLimit: BufferLimit?
   private let isConnected: Bool
+  /// For a socket that carries channels: its own endpoint.
+  private let own: Endpoint?
 
   /// Receives what is sent to `endpoint`; port 0 lets the kernel choose.
   public init(listeningAt endpoint: Endpoint) throws(SystemError) {
@@ -43,6 +46,36 @@ public struct DatagramSocket: ~Copyable {
   /// Sends to `endpoint`, and receives from there only.
   public init(connectedTo endpoint: Endpoint) throws(SystemError) {
     let descriptor = try openSocket("UDP", domain: AF_INET, type: SOCK_DGRAM)
+    try Self.connect(descriptor, to: endpoint)
+    try self.init(descriptor, isConnected: true)
+  }
+
+  /// Carries channels: at `local`, where port 0 lets the kernel choose, with any peer or one. Tells where
+  /// datagrams were sent to, and never lets one be fragmented. With `interface` they leave and come by
+  /// that one only.
+  public init(
+    carryingAt local: Endpoint, connectedTo peer: Endpoint? = nil, interface: Int32? = nil
+  ) throws(SystemError) {
+    let descriptor = try openSocket("UDP", domain: AF_INET, type: SOCK_DGRAM)
+    if let interface {
+      try setOption(
+        "SO_BINDTOIFINDEX", of: descriptor, level: SOL_SOCKET, option: SO_BINDTOIFINDEX,
+        to: interface)
+    }
+    let ip = Int32(IPPROTO_IP)
+    try setOption("IP_PKTINFO", of: descriptor, level: ip, option: IP_PKTINFO, to: 1)
+    // Don't fragment, whatever the kernel believes of the path: the engine knows what fits.
+    try setOption(
+      "IP_MTU_DISCOVER", of: descriptor, level: ip, option: IP_MTU_DISCOVER, to: IP_PMTUDISC_PROBE)
+    try local.bind(descriptor, transport: "UDP")
+    if let peer { try Self.connect(descriptor, to: peer) }
+    let own = try Endpoint(boundTo: descriptor)
+    try self.init(descriptor, isConnected: peer != nil, own: own)
+  }
+
+  private static func connect(
+    _ descriptor: borrowing Descriptor, to endpoint: Endpoint
+  ) throws(SystemError) {
     let number = descriptor.rawValue
     var address = endpoint.socketAddress
     try check(
@@ -50,10 +83,11 @@ public struct DatagramSocket: ~Copyable {
     ) {
       unsafe rs_connect(number, &address, socklen_t(MemoryLayout<sockaddr_in>.size))
     }
-    try self.init(descriptor, isConnected: true)
   }
 
-  private init(_ descriptor: consuming Descriptor, isConnected: Bool) throws(SystemError) {
+  private init(
+    _ descriptor: consuming Descriptor, isConnected: Bool, own: Endpoint? = nil
+  ) throws(SystemError) {
     let receiveBufferLimit = try enlarge(.receive, of: descriptor, to: Self.bufferSize)
     let sendBufferLimit = try enlarge(.send, of: descriptor, to: Self.bufferSize)
     try setOption("UDP_GRO", of: descriptor, level: SOL_UDP, option: UDP_GRO, to: 1)
@@ -61,10 +95,11 @@ public struct DatagramSocket: ~Copyable {
     self.receiveBufferLimit = receiveBufferLimit
     self.sendBufferLimit = sendBufferLimit
     self.isConnected = isConnected
+    self.own = own
   }
 
   /// The address and port that the socket has.
-  package func endpoint() throws(SystemError) -> Endpoint { try Endpoint(boundTo: descriptor) }
+  public func endpoint() throws(SystemError) -> Endpoint { try Endpoint(boundTo: descriptor) }
 
   /// Fills `batch` anew with the datagrams that are there, and gives their number. Where the kernel
   /// merged several of one sender into one slot, its `segmentSize` says how to split it.
@@ -79,9 +114,45 @@ public struct DatagramSocket: ~Copyable {
       batch.append(
         PacketSlot(
           offset: index &* batch.slotSize, length: length, segmentSize: Int(size ?? 0),
-          source: messages.incoming.source(of: index)))
+          source: messages.incoming.source(of: index),
+          destination: destination(of: index, messages)))
     }
     return batch.count
+  }
+
+  /// Where a datagram was sent to; it need not be the socket's own address, which may be any.
+  private func destination(of index: Int, _ messages: borrowing DatagramMessages) -> Endpoint {
+    guard let own else { return Endpoint(.any, 0) }
+    let information = messages.incoming.control(
+      in_pktinfo.self, of: index, level: Int32(IPPROTO_IP), kind: IP_PKTINFO)
+    guard let information else { return own }
+    return Endpoint(
+      IPAddress(ipv4: UInt32(bigEndian: information.ipi_spec_dst.s_addr)), own.port)
+  }
+
+  /// Sends some runs of a batch of segments, each from and to its endpoints.
+  public func send(
+    _ segments: borrowing SegmentBatch, runs: Range<Int>, payloads: borrowing PacketBatch,
+    using messages: inout DatagramMessages
+  ) -> SendResult {
+    var result = SendResult()
+    for index in runs {
+      let run = segments[index]
+      guard let path = run.datagramPath,
+        messages.outgoing.open(
+          pieces: run.pieces.count, segments: run.segmentCount, on: descriptor, into: &result)
+      else { continue }
+      if !isConnected {
+        messages.outgoing.address(path.remote.socketAddress)
+        messages.outgoing.setSource(path.local.address)
+      }
+      if run.segmentCount > 1 { messages.outgoing.setSegmentSize(run.segmentSize) }
+      for piece in run.pieces {
+        messages.outgoing.add(segments.bytes(of: segments.piece(piece), packets: payloads))
+      }
+    }
+    messages.outgoing.flush(on: descriptor, into: &result)
+    return result
   }
 
   /// Sends some runs of a batch, to their destinations, or where the socket is connected to.

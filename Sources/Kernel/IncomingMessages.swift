@@ -7,7 +7,7 @@ import Wire
 /// The headers of messages to be received together, in memory allocated once.
 @safe struct IncomingMessages: ~Copyable {
   private static let nameSize = 32  // a sockaddr_ll or sockaddr_in
-  private static let controlSize = 64  // one tpacket_auxdata or UDP_GRO, with room
+  private static let controlSize = 96  // one tpacket_auxdata, or UDP_GRO and a pktinfo, with room
   /// How many errors that waited on the socket are skipped in one receive.
   private static let queuedErrorLimit = 8
 

@@ -32,7 +32,8 @@ public struct LinkHop: Hashable, Sendable {
 
   /// The hop that the AF_PACKET socket sends a run to; nil where the raw socket sends it.
   static func hop(of run: SegmentRun, in hops: borrowing [LinkHop?]) -> LinkHop? {
-    guard let channel = run.channel, channel >= 0, channel < hops.count else { return nil }
+    guard run.datagramPath == nil, let channel = run.channel, channel >= 0, channel < hops.count
+    else { return nil }
     return hops[channel]
   }
 

@@ -14,7 +14,7 @@ import Wire
   /// The most pieces of one message: UIO_MAXIOV.
   static let pieceLimit = 1024
   private static let nameSize = 32  // a sockaddr_ll or sockaddr_in
-  private static let controlSize = Int(RS_SEGMENT_CONTROL_SIZE)
+  private static let controlSize = (Int(RS_CONTROL_SIZE) + 7) & ~7
   /// How long, and how often in one flush, to wait for room in a full send buffer.
   private static let pollMilliseconds: Int32 = 2
   private static let pollLimit = 2
@@ -24,11 +24,15 @@ import Wire
   private let names: UnsafeMutableRawPointer
   private let controls: UnsafeMutableRawPointer
   private let weights: UnsafeMutablePointer<Int>
+  /// Into what the kernel is to cut each message; 0 for a whole one.
+  private let cuts: UnsafeMutablePointer<Int>
   private let capacity: Int
   private let vectorCapacity: Int
   /// How many messages are waiting to be sent.
   private(set) var count = 0
   private var vectorCount = 0
+  /// How often a UDP peer's host said that nothing listens there (ICMP port unreachable).
+  private(set) var refusals = 0
 
   /// Room for `messages` messages with `pieces` pieces in all.
   init(messages: Int, pieces: Int) {
@@ -39,6 +43,7 @@ import Wire
     unsafe names = .allocate(byteCount: messages * Self.nameSize, alignment: 8)
     unsafe controls = .allocate(byteCount: messages * Self.controlSize, alignment: 8)
     unsafe weights = .allocate(capacity: messages)
+    unsafe cuts = .allocate(capacity: messages)
   }
 
   deinit {
@@ -47,6 +52,7 @@ import Wire
     unsafe names.deallocate()
     unsafe controls.deallocate()
     unsafe weights.deallocate()
+    unsafe cuts.deallocate()
   }
 
   /// Opens a message of `segments` segments that at most `pieces` pieces will be added to. Where
@@ -66,6 +72,7 @@ import Wire
     unsafe header.msg_iov = vectors + vectorCount
     unsafe headers[count] = mmsghdr(msg_hdr: header, msg_len: 0)
     unsafe weights[count] = segments
+    unsafe cuts[count] = 0
     count &+= 1
     return true
   }
@@ -81,9 +88,24 @@ import Wire
 
   /// Makes the kernel cut the open message into datagrams of `size` bytes (UDP_SEGMENT).
   func setSegmentSize(_ size: Int) {
+    unsafe cuts[count &- 1] = size
+    // The last control message, so that it can be left out.
+    addControl(UInt16(size), level: SOL_UDP, kind: UDP_SEGMENT)
+  }
+
+  /// Sends the open message from this address of the host (IP_PKTINFO, ip(7)).
+  func setSource(_ address: IPAddress) {
+    var information = in_pktinfo()
+    information.ipi_spec_dst.s_addr = address.ipv4.bigEndian
+    addControl(information, level: Int32(IPPROTO_IP), kind: IP_PKTINFO)
+  }
+
+  private func addControl<Value: BitwiseCopyable>(_ value: Value, level: Int32, kind: Int32) {
     precondition(count > 0)
-    unsafe rs_set_segment_size(
-      &headers[count &- 1].msg_hdr, controls + (count &- 1) &* Self.controlSize, UInt16(size))
+    var value = value
+    unsafe rs_add_control(
+      &headers[count &- 1].msg_hdr, controls + (count &- 1) &* Self.controlSize, level, kind,
+      &value, MemoryLayout<Value>.size)
   }
 
   /// Adds a piece to the open message.
@@ -110,6 +132,7 @@ import Wire
         continue
       }
       let code = errno
+      if code == ECONNREFUSED { refusals &+= 1 }
       if code == EAGAIN, pollsLeft > 0 {
         pollsLeft &-= 1
         waitForRoom(on: socket)
@@ -146,28 +169,42 @@ import Wire
     code == ECONNREFUSED || code == ENETDOWN || code == EHOSTUNREACH || code == ENETUNREACH
   }
 
-  /// Sends a message that the kernel would not cut piece by piece: each piece is one datagram.
-  /// False, and nothing done, where `code` does not mean that.
+  /// Sends a message that the kernel would not cut as the datagrams that it stands for. False, and
+  /// nothing done, where `code` does not mean that.
   ///
   /// EIO: the device cannot checksum; EINVAL: over the segment limit of an older kernel, or the
   /// path's MTU is below the segment size (`udp_send_skb`); EMSGSIZE: newer kernels for that.
   private func sendSeparately(
     _ index: Int, code: Int32, on socket: borrowing Descriptor, into result: inout SendResult
   ) -> Bool {
+    let size = unsafe cuts[index]
+    guard size > 0, code == EIO || code == EINVAL || code == EMSGSIZE else { return false }
     var header = unsafe headers[index].msg_hdr
-    guard unsafe header.msg_controllen > 0, code == EIO || code == EINVAL || code == EMSGSIZE
-    else { return false }
-    let pieces = unsafe UnsafeBufferPointer(start: header.msg_iov, count: header.msg_iovlen)
-    unsafe header.msg_control = nil
-    unsafe header.msg_controllen = 0
-    unsafe header.msg_iovlen = 1
-    for piece in pieces.indices {
-      unsafe header.msg_iov = UnsafeMutablePointer(mutating: pieces.baseAddress! + piece)
+    unsafe header.msg_controllen -= Int(RS_SEGMENT_CONTROL_SIZE)
+    if unsafe header.msg_controllen == 0 { unsafe header.msg_control = nil }
+    var rest = unsafe UnsafeMutableBufferPointer(start: header.msg_iov, count: header.msg_iovlen)
+    while !rest.isEmpty {
+      // The pieces of one datagram; the last of them may go on into the next one.
+      var (count, left) = (0, size)
+      while count < rest.count, unsafe rest[count].iov_len <= left {
+        unsafe left -= rest[count].iov_len
+        count += 1
+      }
+      let hasPart = count < rest.count && left > 0
+      let whole = unsafe hasPart ? rest[count] : iovec()
+      if hasPart { unsafe rest[count].iov_len = left }
+      unsafe header.msg_iov = rest.baseAddress
+      unsafe header.msg_iovlen = hasPart ? count + 1 : count
       if unsafe sendmsg(socket.rawValue, &header, Int32(MSG_DONTWAIT)) == -1 {
         result.lose(1, errno)
       } else {
         result.segments &+= 1
       }
+      if hasPart {
+        unsafe rest[count] = iovec(
+          iov_base: whole.iov_base + left, iov_len: whole.iov_len - left)
+      }
+      unsafe rest = UnsafeMutableBufferPointer(rebasing: rest[count...])
     }
     return true
   }

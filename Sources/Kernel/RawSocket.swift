@@ -46,7 +46,7 @@ public struct RawSocket: ~Copyable {
     var result = SendResult()
     for index in 0..<segments.count {
       let run = segments[index]
-      guard LinkHop.hop(of: run, in: hops) == nil else { continue }
+      guard run.datagramPath == nil, LinkHop.hop(of: run, in: hops) == nil else { continue }
       send(run, of: segments, payloads: payloads, into: &result)
     }
     outgoing.flush(on: descriptor, into: &result)

@@ -40,9 +40,12 @@ public struct BufferLimit: Hashable, Sendable {
 
 extension BufferLimit: CustomStringConvertible {
   /// What is bounded, and the command that lifts it.
-  public var description: String {
+  public var description: String { "\(remedy), or give the binary CAP_NET_ADMIN" }
+
+  /// The same without the capability that would lift it, for who needs none.
+  public var remedy: String {
     "a socket buffer of \(granted) bytes instead of \(requested): "
-      + "sudo sysctl -w \(sysctl)=\(requested), or give the binary CAP_NET_ADMIN"
+      + "sudo sysctl -w \(sysctl)=\(requested)"
   }
 }
 

@@ -18,13 +18,16 @@ public struct PacketSlot: Sendable {
   public var isChecksumTrusted: Bool
   /// The sender of a datagram; unused for packets, whose headers tell.
   public var source: Endpoint
+  /// Where a datagram was sent to, on a socket that tells; likewise.
+  public var destination: Endpoint
 
   /// A slot's description from its parts.
   @inlinable
   public init(
     offset: Int, length: Int, segmentSize: Int = 0, isChecksumTrusted: Bool = false,
-    source: Endpoint = Endpoint(.any, 0)
+    source: Endpoint = Endpoint(.any, 0), destination: Endpoint = Endpoint(.any, 0)
   ) {
+    self.destination = destination
     self.offset = offset
     self.length = length
     self.segmentSize = segmentSize

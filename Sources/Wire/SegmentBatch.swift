@@ -6,18 +6,23 @@
 // A run is one or more segments of one channel, all with `segmentSize` payload bytes but the last,
 // which may be shorter: the kernel or the network card cuts it (TCP segmentation offload). The
 // headroom is for the link header and the virtio header that the socket puts in front.
+//
+// A run for a kernel UDP socket has no headers of ours: | channel 4 | frame | channel 4 | frame | …
 
 /// One run of segments of a `SegmentBatch`.
 public struct SegmentRun: Sendable {
   /// The engine's channel that it leaves on; nil where there is none (SYN-ACK, RST).
   public var channel: Int?
+  /// Between which endpoints a kernel UDP socket carries the run; nil where it starts with an IPv4
+  /// header of ours.
+  public var datagramPath: FourTuple?
   /// Where the IPv4 header starts in the arena; `SegmentBatch.headroom` bytes before it are free.
   public var headerOffset: Int
-  /// The pieces of the run; the first starts with the IPv4 header.
+  /// The pieces of the run; the first starts with the IPv4 header, where there is one.
   public var pieces: Range<Int>
-  /// The TCP payload of each segment but the last, in bytes.
+  /// The TCP or UDP payload of each segment but the last, in bytes.
   public var segmentSize: Int
-  /// The TCP payload of all segments, in bytes.
+  /// The TCP or UDP payload of all segments, in bytes.
   public var payloadLength: Int
 
   /// How many segments the run will be cut into.
@@ -42,6 +47,8 @@ public struct SegmentRun: Sendable {
   private var pieces: PieceList
   private var arenaUsed = 0
   private var openRun: SegmentRun?
+  /// The open run's channel on UDP, in front of each segment.
+  private var prefix: UInt32?
   /// How many finished runs there are.
   public private(set) var count = 0
 
@@ -125,12 +132,36 @@ extension SegmentBatch {
     else { return false }
     let header = start &+ Self.headroom
     arenaUsed = header &+ headerLength
+    prefix = nil
     openRun = SegmentRun(
-      channel: channel, headerOffset: header, pieces: pieces.count..<pieces.count, segmentSize: 0,
+      channel: channel, datagramPath: nil, headerOffset: header,
+      pieces: pieces.count..<pieces.count, segmentSize: 0,
       payloadLength: 0)
     pieces.append(
       Piece(origin: .arena, offset: header, length: headerLength), joiningFrom: pieces.count)
     return true
+  }
+
+  /// Opens a run that a kernel UDP socket will carry, with a channel's number in front of each segment,
+  /// where there is one. False where the batch is full.
+  public mutating func beginRun(on path: FourTuple, channel: UInt32?) -> Bool {
+    guard unsafe count < runStorage.count else { return false }
+    openRun = SegmentRun(
+      channel: nil, datagramPath: path, headerOffset: 0, pieces: pieces.count..<pieces.count,
+      segmentSize: 0, payloadLength: 0)
+    prefix = channel
+    return true
+  }
+
+  /// Adds the open run, for a kernel UDP socket, to the batch.
+  public mutating func finishRun() {
+    guard var run = openRun, run.datagramPath != nil, unsafe count < runStorage.count else {
+      preconditionFailure("no run for UDP is open")
+    }
+    run.pieces = run.pieces.lowerBound..<pieces.count
+    unsafe runStorage[count] = run
+    count &+= 1
+    openRun = nil
   }
 
   /// Forgets the open run.
@@ -253,18 +284,26 @@ extension SegmentBatch {
   }
 
   private mutating func reserve(_ byteCount: Int, pieces number: Int) -> Int? {
-    guard openRun != nil, pieces.room >= number, unsafe arenaUsed &+ byteCount <= arena.count
+    let prefixLength = prefix == nil ? 0 : UDPSegment.headerByteCount
+    guard openRun != nil, pieces.room >= number,
+      unsafe arenaUsed &+ prefixLength &+ byteCount <= arena.count
     else { return nil }
-    let offset = arenaUsed
-    arenaUsed &+= byteCount
-    return offset
+    let start = arenaUsed
+    arenaUsed &+= prefixLength &+ byteCount
+    // What follows in the arena joins this piece, so it takes no more room.
+    if let prefix {
+      unsafe arena.storeBytes(of: prefix.bigEndian, toByteOffset: start, as: UInt32.self)
+      addPiece(Piece(origin: .arena, offset: start, length: prefixLength))
+    }
+    return start &+ prefixLength
   }
 
   private mutating func addPiece(_ piece: Piece) {
     pieces.append(piece, joiningFrom: openRun?.pieces.lowerBound ?? pieces.count)
   }
 
-  private mutating func extendRun(by length: Int) {
+  private mutating func extendRun(by frameLength: Int) {
+    let length = frameLength &+ (prefix == nil ? 0 : UDPSegment.headerByteCount)
     if openRun?.segmentSize == 0 { openRun?.segmentSize = length }
     openRun?.payloadLength &+= length
   }

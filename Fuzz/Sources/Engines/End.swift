@@ -206,7 +206,7 @@ final class End {
   private func drainEvents(at now: Instant) {
     while let event = engine.nextEvent() {
       switch event {
-      case .dial(let slot, let remote): dial(slot, remote, at: now)
+      case .dial(let slot, _, let remote): dial(slot, remote, at: now)
       case .channelOpened(let channel, let tuple):
         require(channels.updateValue(tuple, forKey: channel) == nil, "an index has one channel")
         engine.setPath(path, channel: channel)
@@ -214,7 +214,7 @@ final class End {
         require(channels.removeValue(forKey: channel) == tuple, "what closes was open")
       case .flowClosed(let flow): flows.remove(flow)
       case .stranger(let stranger): receive(stranger)
-      case .connected, .disconnected, .unanswered, .sessionEnded,
+      case .channelMoved, .connected, .disconnected, .unanswered, .sessionEnded,
         .versionMismatch, .cipherMismatch:
         break
       }

@@ -61,17 +61,21 @@ static inline const void *rs_control_data(struct msghdr *message, int level, int
   return NULL;
 }
 
-enum { RS_SEGMENT_CONTROL_SIZE = CMSG_SPACE(sizeof(uint16_t)) };
+enum {
+  RS_SEGMENT_CONTROL_SIZE = CMSG_SPACE(sizeof(uint16_t)),
+  RS_CONTROL_SIZE = RS_SEGMENT_CONTROL_SIZE + CMSG_SPACE(sizeof(struct in6_pktinfo)),
+};
 
-// Makes `control`, of RS_SEGMENT_CONTROL_SIZE bytes, the message's UDP_SEGMENT (udp(7)).
-static inline void rs_set_segment_size(struct msghdr *message, void *control, uint16_t size) {
+// Adds a control message to those in `control`, which has RS_CONTROL_SIZE bytes (cmsg(3)).
+static inline void rs_add_control(struct msghdr *message, void *control, int level, int type,
+                                  const void *data, size_t size) {
+  struct cmsghdr *c = (struct cmsghdr *)((char *)control + message->msg_controllen);
   message->msg_control = control;
-  message->msg_controllen = RS_SEGMENT_CONTROL_SIZE;
-  struct cmsghdr *c = CMSG_FIRSTHDR(message);
-  c->cmsg_level = SOL_UDP;
-  c->cmsg_type = UDP_SEGMENT;
-  c->cmsg_len = CMSG_LEN(sizeof size);
-  memcpy(CMSG_DATA(c), &size, sizeof size);
+  message->msg_controllen += CMSG_SPACE(size);
+  c->cmsg_level = level;
+  c->cmsg_type = type;
+  c->cmsg_len = CMSG_LEN(size);
+  memcpy(CMSG_DATA(c), data, size);
 }
 
 // TCGETS2 of <asm/termbits.h>, which cannot be included beside glibc's <termios.h>.

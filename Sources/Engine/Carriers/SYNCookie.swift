@@ -73,7 +73,7 @@ func initialSequence(for tuple: FourTuple, key: SipHashKey, at now: Instant) -> 
 
 /// The hash of the addresses of a four-tuple, which are one word (IPv4) or four, and of the words
 /// behind them.
-private func sipHash<let count: Int>(
+func sipHash<let count: Int>(
   of tuple: FourTuple, _ rest: InlineArray<count, UInt64>, key: SipHashKey
 ) -> UInt64 {
   let (local, remote) = (tuple.local.address, tuple.remote.address)

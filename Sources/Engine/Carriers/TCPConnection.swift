@@ -32,6 +32,14 @@ struct TCPConnection: Sendable {
   private let inFlightLimit: Int
   /// The IPv4 identification of the next packet.
   private(set) var identification: UInt16
+  /// The sequence number of our first message, behind our SYN.
+  let firstSequence: UInt32
+  /// The sequence number of the peer's first message, behind its SYN; 0 before the SYN-ACK.
+  let peerFirstSequence: UInt32
+  /// The options of the peer's SYN or SYN-ACK as they arrived.
+  let observed: TCPOptions
+  /// The sequence number of the FIN segment once it was sent.
+  var closeSequence: UInt32?
 
   /// A connection whose SYNs were exchanged.
   /// - Parameters:
@@ -39,10 +47,15 @@ struct TCPConnection: Sendable {
   ///   - receiveNext: the number behind the peer's SYN.
   ///   - peerWindow: the peer's window, unscaled as in its SYN or SYN-ACK, in bytes.
   ///   - isSealed: whether what it carries is sealed.
+  ///   - observed: the options of the peer's SYN or SYN-ACK.
   init(
     sendNext: UInt32, receiveNext: UInt32, peerWindow: Int, isScaled: Bool, isSealed: Bool,
-    identification: UInt16
+    identification: UInt16,
+    observed: TCPOptions = TCPOptions(maximumSegmentSize: nil, windowScale: nil)
   ) {
+    firstSequence = sendNext
+    peerFirstSequence = receiveNext
+    self.observed = observed
     sendUnacknowledged = sendNext
     self.sendNext = sendNext
     sendHighest = sendNext

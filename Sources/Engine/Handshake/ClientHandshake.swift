@@ -4,24 +4,31 @@ internal import Crypto
 public import Wire
 
 extension TunnelEngine {
-  /// Answers `Event.dial`: opens a channel and sends its SYN. Gives the channel's index.
+  /// Answers `Event.dial`: opens a channel and sends its SYN, or knocks. Gives the channel's index.
   public mutating func dial(
     slot: Int, tuple: FourTuple, path: Path, into segments: inout SegmentBatch, at now: Instant
   ) -> Int {
-    let isn =
-      configuration.initialSequence ?? initialSequence(for: tuple, key: secret, at: now)
-    let tcp = TCPConnection(
-      sendNext: isn &+ 1, receiveNext: 0, peerWindow: 0, isScaled: false, isSealed: sealsFrames,
-      identification: UInt16(truncatingIfNeeded: random.next()))
+    let carrier = dialer?.slots[slot].carrier ?? .tcp
     let index = addChannel(
       Channel(
-        tuple: tuple, id: UInt32(truncatingIfNeeded: random.next()), session: 0, slot: slot,
-        state: .synSent, tcp: tcp, path: path,
-        observed: TCPOptions(maximumSegmentSize: nil, windowScale: nil), peerSegmentSize: 0,
-        at: now))
-    sendSYN(on: index, into: &segments)
+        tuple: tuple, id: drawChannelNumber(), session: 0, slot: slot, state: .synSent,
+        carrier: connection(carrier, on: tuple, at: now), path: path, peerSegmentSize: 0, at: now))
+    sendOpening(on: index, into: &segments, at: now)
     retryLater(index, at: now)
     return index
+  }
+
+  /// A connection that is about to be opened.
+  private mutating func connection(
+    _ carrier: Carrier, on tuple: FourTuple, at now: Instant
+  ) -> CarrierState {
+    guard carrier == .tcp else { return .udp(UDPConnection()) }
+    let isn =
+      configuration.initialSequence ?? initialSequence(for: tuple, key: secret, at: now)
+    return .tcp(
+      TCPConnection(
+        sendNext: isn &+ 1, receiveNext: 0, peerWindow: 0, isScaled: false, isSealed: sealsFrames,
+        identification: UInt16(truncatingIfNeeded: random.next())))
   }
 
   /// Answers `Event.dial` where there is no way to the server, or no local port.
@@ -32,7 +39,10 @@ extension TunnelEngine {
   }
 
   mutating func sendSYN(on index: Int, into segments: inout SegmentBatch) {
-    let mss = UInt16(channels[index].path.segmentSize)
+    guard let first = channels[index].tcp?.firstSequence,
+      let identification = channels[index].tcp?.takeIdentification()
+    else { return }
+    let mss = UInt16(channels[index].path.tcpSegmentSize)
     let options = TCPProfile.options(mss: mss)
     guard segments.beginRun(channel: nil, optionLength: options.count) else {
       return counters.drop(.batchFull)
@@ -40,11 +50,11 @@ extension TunnelEngine {
     let tuple = channels[index].tuple
     let header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
-      sequence: channels[index].firstSequence &- 1, acknowledgment: 0, flags: .syn,
+      sequence: first &- 1, acknowledgment: 0, flags: .syn,
       window: TCPProfile.handshakeWindow)
     segments.finishRun(
       header, from: tuple.local.address, to: tuple.remote.address,
-      identification: channels[index].tcp.takeIdentification(), options: options.span.octets)
+      identification: identification, options: options.span.octets)
   }
 
   /// A SYN-ACK, or a Hello, on a channel of this client.
@@ -64,7 +74,7 @@ extension TunnelEngine {
     at now: Instant
   ) {
     guard segment.flags.isSuperset(of: [.syn, .ack]), !segment.flags.contains(.rst),
-      segment.acknowledgment == channels[index].firstSequence
+      segment.acknowledgment == channels[index].tcp?.firstSequence
     else { return counters.drop(.outsideWindow) }
     if channels[index].state == .synSent {
       acceptSYNACK(segment, on: index, at: now)
@@ -81,13 +91,12 @@ extension TunnelEngine {
     _ segment: borrowing TCPSegment, on index: Int, at now: Instant
   ) {
     let observed = TCPOptions(parsing: segment.options)
-    channels[index].observed = observed
     channels[index].peerSegmentSize = Int(observed.maximumSegmentSize ?? 536)  // RFC 9293, 3.7.1
     channels[index].tcp = TCPConnection(
-      sendNext: channels[index].firstSequence, receiveNext: segment.sequence &+ 1,
+      sendNext: segment.acknowledgment, receiveNext: segment.sequence &+ 1,
       peerWindow: Int(segment.window), isScaled: observed.windowScale != nil,
-      isSealed: sealsFrames, identification: channels[index].tcp.takeIdentification())
-    channels[index].peerFirstSequence = segment.sequence &+ 1
+      isSealed: sealsFrames, identification: channels[index].tcp?.takeIdentification() ?? 0,
+      observed: observed)
     // Which SYN is answered is unknown where several were sent (Karn's rule, RFC 6298), but a path
     // slower than the retransmission must not pass for a fast one.
     channels[index].liveness.measuredAtMost(now - channels[index].liveness.lastHeard)
@@ -96,19 +105,16 @@ extension TunnelEngine {
   }
 
   /// Writes the channel's first message: a Hello, in the key exchange where there is a key.
-  private mutating func writeFirstMessage(on index: Int, at now: Instant) {
+  mutating func writeFirstMessage(on index: Int, at now: Instant) {
     let hello = hello(
-      observed: channels[index].observed, path: channels[index].path, channel: channels[index].id,
+      channels[index].carrier, path: channels[index].path, channel: channels[index].id,
       session: sessions[0].id)
     guard let clientKeys else {
-      channels[index].firstMessage = HandshakeRecord.bytes(containing: hello.bytes)
-      return
+      return setFirstMessage(hello.bytes, on: index)
     }
     let time = serverClock(at: now)
-    channels[index].doubtsClock = doubtsClock
-    let period = doubtsClock ? .noClock : HintPeriod.containing(milliseconds: time)
     let suite = configuration.hasFastAES ? CipherSuite.aes256GCM : .chaCha20Poly1305
-    let hint: InlineArray<1, UInt32> = [period.hint(clientKeys).bigEndian]
+    let hint: InlineArray<1, UInt32> = [hint(on: index, at: now).bigEndian]
     let octets = hint.span.octets
     let preamble =
       (0..<octets.byteCount).map { octets.byte(at: $0) } + [FirstMessage.code(of: suite)]
@@ -116,12 +122,26 @@ extension TunnelEngine {
       .initiator, suite: suite,
       prologue: FirstMessage.prologue(preamble: preamble.span.octets).span.octets,
       preSharedKey: clientKeys.exchange)
-    let supplement = HelloSupplement(time: time, cookie: channels[index].peerFirstSequence &- 1)
+    let supplement = HelloSupplement(time: time, cookie: channels[index].carrier.cookie)
     let payload = hello.bytes + supplement.bytes + FirstMessage.padding(random: &random)
     let message = exchange.writeMessage(
       ephemeral: keyStream.nextKey(), payload: payload.span.octets)
-    channels[index].firstMessage = HandshakeRecord.bytes(containing: preamble + (message ?? []))
+    setFirstMessage(preamble + (message ?? []), on: index)
     channels[index].exchange = consume exchange
+  }
+
+  private mutating func setFirstMessage(_ content: [UInt8], on index: Int) {
+    channels[index].firstMessage = channels[index].carrier.firstMessage(
+      content, channel: channels[index].id, ofClient: true)
+  }
+
+  /// The hint of our key for this channel; without a key one that nobody reads.
+  mutating func hint(on index: Int, at now: Instant) -> UInt32 {
+    guard let clientKeys else { return 0 }
+    channels[index].doubtsClock = doubtsClock
+    let time = serverClock(at: now)
+    let period = doubtsClock ? .noClock : HintPeriod.containing(milliseconds: time)
+    return period.hint(clientKeys)
   }
 
   /// The server's time in milliseconds since 1970, as far as this client knows it.
@@ -141,20 +161,20 @@ extension TunnelEngine {
     at now: Instant
   ) {
     let length = segment.payload.byteCount
-    guard channels[index].tcp.isAcceptable(segment.header, payloadLength: length),
+    guard channels[index].tcp?.isAcceptable(segment.header, payloadLength: length) == true,
       let content = HandshakeRecord.content(of: segment.payload)
     else { return counters.drop(.badHello) }
     let header = segment.header
     guard let hello = readAnswer(content, on: index, at: now) else { return }
-    _ = channels[index].tcp.acknowledge(header)
-    channels[index].tcp.received(upTo: header.sequence &+ UInt32(truncatingIfNeeded: length))
+    _ = channels[index].tcp?.acknowledge(header)
+    channels[index].tcp?.received(upTo: header.sequence &+ UInt32(truncatingIfNeeded: length))
     channels[index].peerSegmentSize =
       min(channels[index].peerSegmentSize, Int(hello.segmentSize))
     channelOpened(index, into: &segments, at: now)
   }
 
   /// The server's Hello, where it fits ours; with a key, the channel has its cipher then.
-  private mutating func readAnswer(
+  mutating func readAnswer(
     _ content: RawSpan, on index: Int, at now: Instant
   ) -> Hello? {
     guard clientKeys != nil || channels[index].exchange != nil else {
@@ -201,7 +221,7 @@ extension TunnelEngine {
     return true
   }
 
-  private mutating func channelOpened(
+  mutating func channelOpened(
     _ index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
     counters.channelsOpened &+= 1
@@ -224,6 +244,7 @@ extension TunnelEngine {
     let previous = dialer?.slots[slot].channel
     dialer?.slots[slot].channel = index
     dialer?.slots[slot].isSuspect = false
+    dialer?.slots[slot].failures = 0
     dialer?.slots[slot].pending -= 1
     for other in sessions[0].channels where channels[other].slot == slot {
       abandonDial(other, at: now)

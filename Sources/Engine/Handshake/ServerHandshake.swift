@@ -8,7 +8,7 @@ internal import Crypto
 internal import Wire
 
 /// A client's first message.
-private struct ClientHello: ~Copyable {
+struct ClientHello: ~Copyable {
   let hello: Hello
   let claim: SessionClaim
   /// The key exchange, to be answered; nil without a key.
@@ -16,7 +16,7 @@ private struct ClientHello: ~Copyable {
 }
 
 /// Why a first payload opens no channel.
-private enum Refusal: Error {
+enum Refusal: Error {
   /// It is a stranger's, who is shown the decoy, or answered as by a kernel.
   case stranger(DropReason)
   /// It is not answered: there are too many.
@@ -42,7 +42,12 @@ extension TunnelEngine {
         throw .stranger(.badHello)
       }
       let message = try read(content, cookie: segment.acknowledgment &- 1, from: tuple, at: now)
-      answer(message, segment, on: tuple, mss: mss, into: &segments, at: now)
+      let hello = message.hello
+      answer(
+        message, .tcp(connection(segment, hello, mss: mss)),
+        peerSegmentSize: Int(
+          min(mss, hello.segmentSize, hello.observed.maximumSegmentSize ?? .max)),
+        on: tuple, into: &segments, at: now)
     } catch {
       switch error {
       case .stranger(let reason):
@@ -56,7 +61,7 @@ extension TunnelEngine {
     }
   }
 
-  private mutating func read(
+  mutating func read(
     _ content: RawSpan, cookie: UInt32, from tuple: FourTuple, at now: Instant
   ) throws(Refusal) -> ClientHello {
     guard listener?.keys.isEmpty == false else {
@@ -131,10 +136,11 @@ extension TunnelEngine {
     return difference <= tolerance && supplement.time > clock(at: startedAt) &+ tolerance
   }
 
-  /// Answers a valid first message; nothing is kept where the two sides do not agree.
-  private mutating func answer(
-    _ message: consuming ClientHello, _ segment: borrowing TCPSegment, on tuple: FourTuple,
-    mss: UInt16, into segments: inout SegmentBatch, at now: Instant
+  /// Answers a valid first message; nothing is kept where the two sides do not agree. `carrier` is what
+  /// the channel will have, `peerSegmentSize` what the client's end of it can receive.
+  mutating func answer(
+    _ message: consuming ClientHello, _ carrier: CarrierState, peerSegmentSize: Int,
+    on tuple: FourTuple, into segments: inout SegmentBatch, at now: Instant
   ) {
     let (hello, claim) = (message.hello, message.claim)
     let agreement = CipherAgreement(cipherFlags, hello.flags)
@@ -143,31 +149,28 @@ extension TunnelEngine {
     } else if claim.keyName != nil, agreement == nil {
       tellCipher(of: tuple.remote)
     } else {
-      return open(
-        message, agreement ?? .plain, segment, on: tuple, mss: mss, into: &segments, at: now)
+      let channel = Channel(
+        tuple: tuple, id: hello.channel, session: Channel.noSession, claim: claim, slot: 0,
+        state: .unconfirmed, carrier: carrier, path: interfacePath(tuple.local.address),
+        peerSegmentSize: peerSegmentSize, at: now)
+      return open(channel, agreement ?? .plain, message, into: &segments, at: now)
     }
     // The client learns of it from our own Hello.
     let answer = self.hello(
-      observed: hello.observed, path: interfacePath(tuple.local.address), channel: hello.channel,
+      carrier, path: interfacePath(tuple.local.address), channel: hello.channel,
       session: hello.session)
     let (payload, _) = write(answer, to: message, on: tuple, at: now)
-    guard begin(payload, into: &segments) else { return counters.drop(.batchFull) }
-    finishStray(answerHeader(segment, on: tuple), on: tuple, into: &segments)
+    sendStray(
+      carrier.firstMessage(payload, channel: hello.channel, ofClient: false), carrier, on: tuple,
+      into: &segments)
   }
 
-  private func answerHeader(_ segment: borrowing TCPSegment, on tuple: FourTuple) -> TCPHeader {
-    let end = segment.sequence &+ UInt32(truncatingIfNeeded: segment.payload.byteCount)
-    return TCPHeader(
-      sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
-      sequence: segment.acknowledgment, acknowledgment: end, flags: [.ack, .psh], window: .max)
-  }
-
-  /// The record of our own first message, and the keys that the exchange ends in.
+  /// The content of our own first message, and the keys that the exchange ends in.
   private mutating func write(
     _ hello: Hello, to message: consuming ClientHello, on tuple: FourTuple, at now: Instant
   ) -> ([UInt8], ChannelKeys?) {
     guard var exchange = message.exchange.take() else {
-      return (HandshakeRecord.bytes(containing: hello.bytes), nil)
+      return (hello.bytes, nil)
     }
     let token = listener?.keys.resetToken(for: tuple) ?? ResetToken(high: 0, low: 0)
     let supplement = HelloSupplement(time: clock(at: now), resetToken: token)
@@ -178,57 +181,54 @@ extension TunnelEngine {
     else { return ([], nil) }
     let keys = exchange.split()
     return (
-      HandshakeRecord.bytes(containing: answer),
+      answer,
       ChannelKeys(sealing: keys.serverToClient, opening: keys.clientToServer)
     )
   }
 
-  /// Makes a channel that waits to be confirmed, and answers.
+  /// Keeps a channel that waits to be confirmed, and answers.
   private mutating func open(
-    _ message: consuming ClientHello, _ agreement: CipherAgreement,
-    _ segment: borrowing TCPSegment, on tuple: FourTuple, mss: UInt16,
+    _ channel: consuming Channel, _ agreement: CipherAgreement, _ message: consuming ClientHello,
     into segments: inout SegmentBatch, at now: Instant
   ) {
-    var channel = makeChannel(segment, message.hello, message.claim, on: tuple, mss: mss, at: now)
+    let tuple = channel.tuple
     let hello = hello(
-      observed: channel.observed, path: channel.path, channel: channel.id,
-      session: message.claim.id)
-    let (record, keys) = write(hello, to: message, on: tuple, at: now)
-    guard !record.isEmpty else { return counters.drop(.badHandshake) }
-    channel.firstMessage = record
+      channel.carrier, path: channel.path, channel: channel.id, session: message.claim.id)
+    let (content, keys) = write(hello, to: message, on: tuple, at: now)
+    guard !content.isEmpty else { return counters.drop(.badHandshake) }
+    channel.firstMessage = channel.carrier.firstMessage(
+      content, channel: channel.id, ofClient: false)
     if case .sealed(let suite) = agreement, let keys {
       channel.cipher = FrameCipher(suite, keys: keys)
     }
-    if let previous = unconfirmed[tuple] { forgetUnconfirmed(previous) }
+    let place = Place(channel.carrier.kind, tuple)
+    if let previous = unconfirmed[place] { forgetUnconfirmed(previous) }
     makeRoomForUnconfirmed()
     let index = channels.insert(channel)
-    unconfirmed[tuple] = index
+    unconfirmed[place] = index
+    // A segment on UDP finds it by its number at once; on TCP another one may hold the four-tuple.
+    if channels[index].udp != nil { list(index) }
     channels[index].retryAt = now + Self.confirmationTime
     reschedule(index, at: now)
     sendHello(on: index, into: &segments)
   }
 
-  private mutating func makeChannel(
-    _ segment: borrowing TCPSegment, _ hello: Hello, _ claim: SessionClaim, on tuple: FourTuple,
-    mss: UInt16, at now: Instant
-  ) -> Channel {
+  /// The connection that a first message opens.
+  private mutating func connection(
+    _ segment: borrowing TCPSegment, _ hello: Hello, mss: UInt16
+  ) -> TCPConnection {
     // The scale is a constant of the profile; the client says whether it survived the way.
     let isScaled = hello.observed.windowScale != nil
-    let tcp = TCPConnection(
+    var connection = TCPConnection(
       sendNext: segment.acknowledgment, receiveNext: segment.sequence,
       peerWindow: Int(segment.window) << (isScaled ? Int(TCPProfile.windowScale) : 0),
       isScaled: isScaled, isSealed: sealsFrames,
-      identification: UInt16(truncatingIfNeeded: random.next()))
-    var channel = Channel(
-      tuple: tuple, id: hello.channel, session: Channel.noSession, claim: claim, slot: 0,
-      state: .unconfirmed, tcp: tcp, path: interfacePath(tuple.local.address),
+      identification: UInt16(truncatingIfNeeded: random.next()),
       // Of the SYN there is only the cookie's class of its MSS, and that scaling survived.
-      observed: TCPOptions(maximumSegmentSize: mss, windowScale: hello.observed.windowScale),
-      peerSegmentSize: Int(
-        min(mss, hello.segmentSize, hello.observed.maximumSegmentSize ?? .max)), at: now)
-    channel.tcp.received(
+      observed: TCPOptions(maximumSegmentSize: mss, windowScale: hello.observed.windowScale))
+    connection.received(
       upTo: segment.sequence &+ UInt32(truncatingIfNeeded: segment.payload.byteCount))
-    return channel
+    return connection
   }
 
   /// The channel that was not confirmed for longest makes room: its client is gone, most likely.
@@ -242,7 +242,8 @@ extension TunnelEngine {
 
   /// Ends a channel that was never confirmed; nobody was told of it.
   mutating func forgetUnconfirmed(_ index: Int) {
-    unconfirmed[channels[index].tuple] = nil
+    unconfirmed[Place(channels[index].carrier.kind, channels[index].tuple)] = nil
+    if channels[index].udp != nil { unlist(index) }
     timers.cancel(.channel(index))
     channels.remove(index)
     channels.recycle(index)
@@ -254,8 +255,10 @@ extension TunnelEngine {
     _ index: Int, into segments: inout SegmentBatch, at now: Instant
   ) -> Bool {
     let tuple = channels[index].tuple
-    unconfirmed[tuple] = nil
-    if let previous = byTuple[tuple] { removeChannel(previous, at: now) }
+    unconfirmed[Place(channels[index].carrier.kind, tuple)] = nil
+    if channels[index].tcp != nil, let previous = byTuple[tuple] {
+      removeChannel(previous, at: now)
+    }
     guard let claim = channels[index].claim, let session = session(for: claim, at: now) else {
       forgetUnconfirmed(index)
       return false

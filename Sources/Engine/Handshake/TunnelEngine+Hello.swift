@@ -13,18 +13,20 @@ extension TunnelEngine {
   mutating func sendHello(on index: Int, into segments: inout SegmentBatch) {
     let length = channels[index].firstMessage.count
     guard length > 0 else { return }
+    guard channels[index].udp == nil else {
+      return send(
+        message: channels[index].firstMessage, on: channels[index].tuple, into: &segments)
+    }
     guard begin(channels[index].firstMessage, into: &segments) else {
       return counters.drop(.batchFull)
     }
+    guard let tcp = channels[index].tcp, tcp.sendHighest != tcp.firstSequence else {
+      return finishRun(on: index, payloadLength: length, into: &segments)
+    }
     let tuple = channels[index].tuple
-    let first = channels[index].firstSequence
-    let flags: TCPFlags = [.ack, .psh]
-    let (header, identification) =
-      channels[index].tcp.sendHighest == first
-      ? channels[index].tcp.nextHeader(tuple, flags: flags, payloadLength: length)
-      : channels[index].tcp.repeatedHeader(tuple, flags: flags, sequence: first)
-    segments.finishRun(
-      header, from: tuple.local.address, to: tuple.remote.address, identification: identification)
+    let header = channels[index].tcp?.repeatedHeader(
+      tuple, flags: [.ack, .psh], sequence: tcp.firstSequence)
+    if let header { finish(header, on: index, into: &segments) }
   }
 
   /// Begins a segment with a copy of these bytes as its payload; false, and nothing done, where the
@@ -40,10 +42,11 @@ extension TunnelEngine {
 
   /// What this side's Hello says of a channel.
   func hello(
-    observed: TCPOptions, path: Path, channel: UInt32, session: SessionID
+    _ carrier: CarrierState, path: Path, channel: UInt32, session: SessionID
   ) -> Hello {
+    let segmentSize = UInt16(path.segmentSize(behind: carrier.headerByteCount))
     var hello = Hello(
-      observed: observed, segmentSize: UInt16(path.segmentSize), channel: channel, session: session)
+      observed: carrier.observed, segmentSize: segmentSize, channel: channel, session: session)
     hello.version = configuration.version
     hello.flags = cipherFlags
     return hello

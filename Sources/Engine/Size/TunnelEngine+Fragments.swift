@@ -63,7 +63,7 @@ extension TunnelEngine {
   private mutating func channel(
     after last: Int, of session: Int, for size: Int, at now: Instant
   ) -> Int? {
-    if channels[last].tcp.sendRoom >= size { return last }
+    if channels[last].carrier.sendRoom >= size { return last }
     guard let other = pickChannel(session, for: size, at: now),
       channels[other].segmentSize >= size
     else { return nil }

@@ -77,7 +77,12 @@ extension AllowedCall {
     let set =
       [
         SO_RCVBUFFORCE, SO_RCVBUF, SO_SNDBUFFORCE, SO_SNDBUF, SO_REUSEADDR, SO_ATTACH_FILTER,
-      ].map { option(SOL_SOCKET, $0) } + [option(tcp, TCP_MD5SIG_EXT), option(SOL_UDP, UDP_GRO)]
+      ].map { option(SOL_SOCKET, $0) } + [
+        option(tcp, TCP_MD5SIG_EXT), option(SOL_UDP, UDP_GRO),
+        // A client's channels on UDP.
+        option(SOL_SOCKET, SO_BINDTOIFINDEX), option(Int32(IPPROTO_IP), IP_PKTINFO),
+        option(Int32(IPPROTO_IP), IP_MTU_DISCOVER),
+      ]
     let get = [
       option(SOL_SOCKET, SO_RCVBUF), option(SOL_SOCKET, SO_SNDBUF),
       option(SOL_PACKET, PACKET_STATISTICS),
@@ -88,7 +93,7 @@ extension AllowedCall {
       [
         TCP_REPAIR, TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, TCP_REPAIR_OPTIONS, TCP_REPAIR_WINDOW,
         TCP_MAXSEG, TCP_NODELAY,
-      ].map { option(tcp, $0) } + [SO_LINGER, SO_BINDTOIFINDEX].map { option(SOL_SOCKET, $0) }
+      ].map { option(tcp, $0) } + [SO_LINGER].map { option(SOL_SOCKET, $0) }
     return [
       AllowedCall(SYS_setsockopt, ways: showsDecoy ? set + ofStreams : set),
       AllowedCall(SYS_getsockopt, ways: showsDecoy ? get + [option(tcp, TCP_INFO)] : get),

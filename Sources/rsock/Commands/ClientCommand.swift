@@ -53,7 +53,7 @@ struct ClientCommand: ParsableCommand {
 
   func run() throws {
     var settings = try options.settings()
-    if settings.printsRules { return printRules(try settings.clientRules()) }
+    if settings.printsRules { return try printRules(settings.clientRules(), settings.carriers()) }
     var configuration = try settings.client()
     configuration.initialSequence = options.testIsn
     configuration.tunnel.clockOffset = .seconds(options.testClockOffset ?? 0)

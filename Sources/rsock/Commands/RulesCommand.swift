@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Driver
+import Engine
 
 /// `rsock rules`.
 struct RulesCommand: ParsableCommand {
@@ -10,7 +11,7 @@ struct RulesCommand: ParsableCommand {
     abstract: "Print firewall rules, for nft and for iptables, to set by hand.",
     discussion: """
       Needed only where rsock may not set its own (without CAP_NET_ADMIN). Give the \
-      same options as to the server or client; only its ports and address matter:
+      same options as to the server or client; only its ports, carriers and address matter:
         rsock rules server -p 10001-10010
         rsock rules client --taddr=SERVER -p 10001-10010
       """,
@@ -26,7 +27,7 @@ struct RulesCommand: ParsableCommand {
 
     func run() throws {
       var settings = try options.settings()
-      printRules(try settings.serverRules())
+      try printRules(settings.serverRules(), settings.carriers())
     }
   }
 
@@ -40,10 +41,12 @@ struct RulesCommand: ParsableCommand {
 
     func run() throws {
       var settings = try options.settings()
-      printRules(try settings.clientRules())
+      try printRules(settings.clientRules(), settings.carriers())
     }
   }
 }
 
 /// Prints the rules of a role.
-func printRules(_ role: RulesRole) { print(firewallRules(for: role), terminator: "") }
+func printRules(_ role: RulesRole, _ carriers: [Carrier]) {
+  print(firewallRules(for: role, carriers: carriers), terminator: "")
+}

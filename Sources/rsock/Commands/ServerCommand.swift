@@ -48,7 +48,7 @@ struct ServerCommand: ParsableCommand {
 
   func run() throws {
     var settings = try options.settings()
-    if settings.printsRules { return printRules(try settings.serverRules()) }
+    if settings.printsRules { return try printRules(settings.serverRules(), settings.carriers()) }
     let configuration = try settings.server()
     throw ExitCode(serve(configuration, in: try settings.process()))
   }

@@ -27,7 +27,8 @@ struct SharedOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Carriers, separated by commas; this version has tcp. (default: tcp)", valueName: "carriers"))
+      "What the connections are: tcp (fake TCP), udp, tcp,udp or all. (default: tcp)",
+      valueName: "carriers"))
   var type: String?
 
   @Option(

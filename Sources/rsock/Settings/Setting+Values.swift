@@ -1,6 +1,7 @@
 // From what the user wrote to values that cannot be wrong, or one sentence that says what is.
 
 import Driver
+import Engine
 import Wire
 
 extension Setting {
@@ -87,15 +88,19 @@ extension Setting {
     }
   }
 
-  /// The carriers; in this version there is one.
-  func carriers() throws(StartError) {
+  /// The carriers, each once, in the order in which they are tried.
+  func carriers() throws(StartError) -> [Carrier] {
+    var named: Set<Carrier> = []
     for word in text.split(separator: ",", omittingEmptySubsequences: false) {
       switch word.filter({ $0 != " " }) {
-      case "tcp": continue
-      case "udp", "icmp", "all":
-        throw error("is not in this version: use \(example("tcp")).")
-      default: throw error("is unknown: use \(example("tcp")).")
+      case "tcp": named.insert(.tcp)
+      case "udp": named.insert(.udp)
+      case "all": named.formUnion([.tcp, .udp])
+      case "icmp":
+        throw error("has icmp, which is not in this version: use tcp, udp or all.")
+      default: throw error("is unknown: use tcp, udp or all.")
       }
     }
+    return Carrier.allCases.filter(named.contains)
   }
 }

@@ -1,7 +1,7 @@
 // From all that the user said to the configuration of a server or a client.
 
 package import Driver
-import Engine
+package import Engine
 import Wire
 
 extension Settings {
@@ -20,7 +20,7 @@ extension Settings {
       &tunnel, as: .server, otherwise: "no key: anyone who can reach the ports can use this server")
     tunnel.limits = try self[.limits]?.limits().limits ?? tunnel.limits
     var configuration = ServerConfiguration(tunnel: tunnel, target: target)
-    configuration.decoy = try decoy(for: tunnel.keys)
+    configuration.decoy = try decoy(for: tunnel.keys, tunnel.carriers)
     return configuration
   }
 
@@ -51,6 +51,11 @@ extension Settings {
   /// What rules for a client need.
   package mutating func clientRules() throws(StartError) -> RulesRole {
     .client(server: try serverAddress(), ports: try tunnel(atMostPorts: Self.mostPorts).ports)
+  }
+
+  /// The carriers that rules are for.
+  package func carriers() throws(StartError) -> [Carrier] {
+    try self[.type]?.carriers() ?? [.tcp]
   }
 
   /// How to run: the same for both roles. To be asked last: it has the notes of all the others.
@@ -91,7 +96,7 @@ extension Settings {
     tunnel.keepalive = try self[.keepalive].map { keepalive throws(StartError) in
       .seconds(try keepalive.number(1...3600, unit: "seconds", sample: "25"))
     }
-    try self[.type]?.carriers()
+    if let type = self[.type] { tunnel.carriers = try type.carriers() }
     try self[.schedule]?.schedule()
     if let firewall = self[.firewall] { tunnel.firewall = try firewall.firewallMode() }
     if let transmit = self[.tx] { tunnel.transmit = try transmit.word() }

@@ -26,12 +26,15 @@ extension Settings {
     }
   }
 
-  /// What strangers are shown, once it is known whether there is a key.
-  func decoy(for keys: KeySource) throws(StartError) -> Endpoint? {
+  /// What strangers are shown, once it is known whether there is a key, and what carries the channels.
+  func decoy(for keys: KeySource, _ carriers: [Carrier]) throws(StartError) -> Endpoint? {
     guard let decoy = self[.decoy] else { return nil }
     let endpoint = try decoy.target()
     if keys == .none {
       throw decoy.error("has no key to tell strangers by: \(Self.keyRemedy)")
+    }
+    guard carriers.contains(.tcp) else {
+      throw decoy.error("is shown to TCP connections, and there are none: use --type=tcp or all.")
     }
     return endpoint
   }

@@ -1,0 +1,184 @@
+// The kinds of channels. What one needs to know of its connection is a case of `CarrierState`: its
+// switches do not compile until a new carrier is complete.
+
+internal import Wire
+
+/// How a channel looks on the wire.
+public enum Carrier: String, CaseIterable, Hashable, Sendable {
+  /// Fake TCP.
+  case tcp
+  /// The kernel's UDP.
+  case udp
+}
+
+/// The state of a channel's connection, as its carrier keeps it.
+enum CarrierState: Sendable {
+  case tcp(TCPConnection)
+  case udp(UDPConnection)
+
+  /// Which carrier it is.
+  var kind: Carrier {
+    switch self {
+    case .tcp: .tcp
+    case .udp: .udp
+    }
+  }
+
+  /// How many more bytes of datagrams may be in flight now.
+  @inline(__always) var sendRoom: Int {
+    switch self {
+    case .tcp(let connection): connection.sendRoom
+    case .udp: UDPSegment.runRoom
+    }
+  }
+
+  /// The bytes of headers in front of a segment's frames.
+  var headerByteCount: Int {
+    switch self {
+    case .tcp: IPv4Header.byteCount + TCPHeader.byteCount
+    case .udp:
+      IPv4Header.byteCount + UDPSegment.udpHeaderByteCount + UDPSegment.headerByteCount
+    }
+  }
+
+  /// Client: what the server gave first, and a first message repeats to show that it is no old one.
+  var cookie: UInt32 {
+    switch self {
+    case .tcp(let connection): connection.peerFirstSequence &- 1
+    case .udp(let connection): UInt32(truncatingIfNeeded: connection.token)
+    }
+  }
+
+  /// The options of the peer's SYN, as its Hello is told of them.
+  var observed: TCPOptions {
+    switch self {
+    case .tcp(let connection): connection.observed
+    case .udp: TCPOptions(maximumSegmentSize: nil, windowScale: nil)
+    }
+  }
+
+  /// The bytes of a first message with this content, as they are repeated until it is answered.
+  func firstMessage(_ content: [UInt8], channel: UInt32, ofClient isClient: Bool) -> [UInt8] {
+    switch self {
+    case .tcp: return HandshakeRecord.bytes(containing: content)
+    case .udp(let connection):
+      let token = isClient ? UDPMessage.bytes(ofToken: connection.token) : []
+      return UDPMessage.bytes(
+        isClient ? .opening : .answer, channel: channel, content: token + content)
+    }
+  }
+
+  /// Whether our close frame was sent.
+  var hasSentClose: Bool {
+    switch self {
+    case .tcp(let connection): connection.closeSequence != nil
+    case .udp(let connection): connection.hasSentClose
+    }
+  }
+}
+
+extension Channel {
+  /// The connection of a channel of fake TCP; nil on others.
+  var tcp: TCPConnection? {
+    @inline(__always) get {
+      switch carrier {
+      case .tcp(let connection): connection
+      case .udp: nil
+      }
+    }
+    @inline(__always) set {
+      if let newValue { carrier = .tcp(newValue) }
+    }
+  }
+}
+
+// What leaves on a channel.
+extension TunnelEngine {
+  /// Opens a run on the channel; control segments go by the socket that keeps the kernel's idea of the
+  /// next hop fresh. False where the batch is full.
+  func beginRun(on index: Int, isControl: Bool, into segments: inout SegmentBatch) -> Bool {
+    switch channels[index].carrier {
+    case .tcp: segments.beginRun(channel: isControl ? nil : index)
+    case .udp: segments.beginRun(on: channels[index].tuple, channel: channels[index].id)
+    }
+  }
+
+  /// Ends the open run, which has `payloadLength` bytes of frames in `segmentCount` segments; the last
+  /// one has the close frame where it `isClose`.
+  @inline(__always)
+  mutating func finishRun(
+    on index: Int, payloadLength: Int, segmentCount: Int = 1, isClose: Bool = false,
+    into segments: inout SegmentBatch
+  ) {
+    switch channels[index].carrier {
+    case .tcp(var connection):
+      // PSH only on a segment alone: a kernel would set it on a run's last segment, which software
+      // GRO then lets overtake the others.
+      var flags: TCPFlags = segmentCount == 1 ? [.ack, .psh] : .ack
+      if isClose { flags.insert(.fin) }
+      let header = connection.nextHeader(
+        channels[index].tuple, flags: flags, payloadLength: payloadLength,
+        segmentCount: segmentCount)
+      channels[index].carrier = .tcp(connection)
+      finish(header, on: index, into: &segments)
+    case .udp:
+      if isClose { channels[index].udp?.hasSentClose = true }
+      segments.finishRun()
+    }
+  }
+
+  /// Sends a first message without a channel, on a connection that gets none.
+  mutating func sendStray(
+    _ payload: [UInt8], _ carrier: CarrierState, on tuple: FourTuple,
+    into segments: inout SegmentBatch
+  ) {
+    switch carrier {
+    case .tcp(let connection):
+      guard begin(payload, into: &segments) else { return counters.drop(.batchFull) }
+      let header = TCPHeader(
+        sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
+        sequence: connection.sendNext, acknowledgment: connection.receiveNext,
+        flags: [.ack, .psh], window: .max)
+      finishStray(header, on: tuple, into: &segments)
+    case .udp: send(message: payload, on: tuple, into: &segments)
+    }
+  }
+
+  /// Ends a segment of fake TCP.
+  @inline(__always)
+  func finish(
+    _ header: (tcp: TCPHeader, identification: UInt16), on index: Int,
+    into segments: inout SegmentBatch
+  ) {
+    let tuple = channels[index].tuple
+    segments.finishRun(
+      header.tcp, from: tuple.local.address, to: tuple.remote.address,
+      identification: header.identification)
+  }
+}
+
+// Which channel a packet is for.
+extension TunnelEngine {
+  /// Makes a channel the one that is found by what its segments carry.
+  mutating func list(_ index: Int) {
+    switch channels[index].carrier {
+    case .tcp: byTuple[channels[index].tuple] = index
+    case .udp: byNumber[channels[index].id] = index
+    }
+  }
+
+  mutating func unlist(_ index: Int) {
+    switch channels[index].carrier {
+    case .tcp: byTuple[channels[index].tuple] = nil
+    case .udp: byNumber[channels[index].id] = nil
+    }
+  }
+
+  /// Sends what opens a connection, the first time or again.
+  mutating func sendOpening(on index: Int, into segments: inout SegmentBatch, at now: Instant) {
+    switch channels[index].carrier {
+    case .tcp: sendSYN(on: index, into: &segments)
+    case .udp: sendKnock(on: index, into: &segments, at: now)
+    }
+  }
+}
