@@ -52,7 +52,7 @@ internal import Wire
   private mutating func connect() {
     let path = Path(mtu: 1500, carriesRuns: true)
     while let event = client.nextEvent() {
-      guard case .dial(let slot, let remote) = event else { continue }
+      guard case .dial(let slot, _, let remote) = event else { continue }
       let local = Endpoint(IPAddress(ipv4: 0xC000_0202), 40_000)
       _ = client.dial(
         slot: slot, tuple: FourTuple(local: local, remote: remote), path: path, into: &segments,

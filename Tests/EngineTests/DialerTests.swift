@@ -24,7 +24,7 @@ import Wire
     var dialer = Dialer(
       server: .any, ports: PortSet([5...7]), limit: 16, random: &random)
     #expect(dialer.slots.map(\.port) == [5, 6, 7])
-    let turns = (0..<6).map { _ in dialer.takeTurn() }
+    let turns = (0..<6).flatMap { _ in dialer.takeTurn() }
     #expect(turns == [0, 1, 2, 0, 1, 2])
     dialer.redraw(0, random: &random)
     #expect(dialer.slots[0].port == 5)
@@ -33,5 +33,41 @@ import Wire
     #expect(!dialer.isMissing)
     dialer.slots[1].isSuspect = true
     #expect(dialer.isMissing)
+  }
+
+  /// Each turn has one slot of each carrier, since one may be blocked; each has a first channel.
+  @Test func carriersTakeTurns() {
+    var random = SplitMix64(seed: 1)
+    var dialer = Dialer(
+      server: .any, ports: PortSet([5...7]), carriers: [.tcp, .udp], limit: 2, random: &random)
+    #expect(dialer.slots.count == 4)
+    for turn in 0..<4 {
+      let slots = dialer.takeTurn().map { dialer.slots[$0] }
+      #expect(slots.map(\.carrier) == [.tcp, .udp])
+      #expect(Set(slots.map(\.port)).count == 1)
+      #expect(slots[0].port == dialer.slots[turn % 2 * 2].port)
+    }
+    dialer.slots[3].channel = 8
+    #expect(dialer.firstChannel(.udp) == 8 && dialer.firstChannel(.tcp) == nil)
+    for round in 0..<100 { dialer.redraw(round % 4, random: &random) }
+    for carrier in [Carrier.tcp, .udp] {
+      #expect(Set(dialer.slots.filter { $0.carrier == carrier }.map(\.port)).count == 2)
+    }
+  }
+
+  /// What is never answered is dialled ever more seldom, until the network is another.
+  @Test func failuresMakeItWait() {
+    var random = SplitMix64(seed: 1)
+    var dialer = Dialer(server: .any, ports: PortSet([5...5]), limit: 1, random: &random)
+    var pauses: [Duration] = []
+    for failures in 0..<9 {
+      dialer.slots[0].failures = failures
+      pauses.append(dialer.slots[0].pause)
+    }
+    #expect(
+      pauses == [.milliseconds(950), .milliseconds(950)]
+        + [4, 8, 16, 32, 64, 64, 64].map { .seconds($0) })
+    dialer.forgetFailures()
+    #expect(dialer.slots[0].pause == .milliseconds(950))
   }
 }

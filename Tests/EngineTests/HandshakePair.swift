@@ -66,7 +66,7 @@ struct HandshakePair: ~Copyable {
   /// where there is none.
   mutating func exchangeSYNs() -> (synAck: [UInt8], message: [UInt8]) {
     while let event = client.nextEvent() {
-      guard case .dial(let slot, let remote) = event else { continue }
+      guard case .dial(let slot, _, let remote) = event else { continue }
       _ = client.dial(
         slot: slot, tuple: FourTuple(local: Self.clientEndpoint, remote: remote),
         path: Path(mtu: 1500, carriesRuns: true), into: &segments, at: now)

@@ -41,6 +41,13 @@ public struct Host: Sendable {
     try run("ip", "link", "set", Self.interface, "mtu", "\(mtu)")
   }
 
+  /// The same host by another address of its interface.
+  public func at(_ address: IPAddress) -> Host {
+    Host(
+      namespace: namespace, address: address, linkAddress: linkAddress,
+      neighbourLinkAddress: neighbourLinkAddress)
+  }
+
   /// Cuts the wire, or mends it.
   public func setLink(up isUp: Bool) throws {
     try run("ip", "link", "set", Self.interface, isUp ? "up" : "down")

@@ -1,6 +1,6 @@
 // A server, a client, and an app at each end.
 //
-//   app ── 127.0.0.1:30000 client ~~~~ fake TCP ~~~~ server ── 127.0.0.1:9999 target
+//   app ── 127.0.0.1:30000 client ~~~~ fake TCP, UDP ~~~~ server ── 127.0.0.1:9999 target
 
 public import Wire
 
@@ -26,6 +26,8 @@ public struct Tunnel: Sendable {
   public struct Options: Sendable {
     /// Whether both have a key.
     public var protection: Protection
+    /// What `--type` says.
+    public var type = "tcp"
     /// The server's ports.
     public var ports = "10001-10010"
     /// More arguments for both.
@@ -40,9 +42,11 @@ public struct Tunnel: Sendable {
     /// The defaults.
     public init(_ protection: Protection = .plain) { self.protection = protection }
 
-    /// The key, for a tunnel that has one.
+    /// The carriers, and the key for a tunnel that has one.
     fileprivate func keyArguments() throws -> [String] {
-      protection == .plain ? [] : ["--key-file=\(try Installation.keyFile.get())"]
+      let type = type == "tcp" ? [] : ["--type=\(type)"]
+      return protection == .plain
+        ? type : type + ["--key-file=\(try Installation.keyFile.get())"]
     }
   }
 

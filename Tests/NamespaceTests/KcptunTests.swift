@@ -6,10 +6,13 @@ import Wire
 
 extension NamespaceTests {
   @Suite(.timeLimit(.minutes(3))) struct KcptunTests {
-    @Test(arguments: Protection.allCases)
-    func aHundredMegabytesEachWay(protection: Protection) async throws {
+    @Test(arguments: [
+      ("tcp", Protection.plain), ("tcp", .sealed), ("udp", .plain), ("all", .sealed),
+    ])
+    func aHundredMegabytesEachWay(type: String, protection: Protection) async throws {
       try await withTwoHosts { client, server in
-        let options = Tunnel.Options(protection)
+        var options = Tunnel.Options(protection)
+        options.type = type
         let programs = [
           try server.startRsock(Tunnel.serverArguments(options)),
           try client.startRsock(Tunnel.clientArguments(to: server, options)),

@@ -12,8 +12,8 @@ extension NamespaceTests {
       try await together(
         Protection.allCases.flatMap { protection -> [@Sendable () async throws -> Void] in
           [
-            { try await restartServer(after: .seconds(1), protection) },
-            { try await restartServer(after: .seconds(10), protection) },
+            { try await restartServer(after: .seconds(1), Tunnel.Options(protection)) },
+            { try await restartServer(after: .seconds(10), Tunnel.Options(protection)) },
           ]
         })
     }
@@ -55,8 +55,8 @@ extension NamespaceTests {
       try await together(
         Protection.allCases.flatMap { protection -> [@Sendable () async throws -> Void] in
           [
-            { try await breakLink(atClient: true, protection) },
-            { try await breakLink(atClient: false, protection) },
+            { try await breakLink(atClient: true, Tunnel.Options(protection)) },
+            { try await breakLink(atClient: false, Tunnel.Options(protection)) },
           ]
         })
     }
@@ -81,9 +81,8 @@ extension NamespaceTests {
   }
 }
 
-private func restartServer(after downTime: Duration, _ protection: Protection) async throws {
+func restartServer(after downTime: Duration, _ options: Tunnel.Options) async throws {
   try await withTwoHosts { client, server in
-    let options = Tunnel.Options(protection)
     let tunnel = try Tunnel(from: client, to: server, options)
     let chatter = Chatter(tunnel)
     try pause(.milliseconds(500))
@@ -92,16 +91,18 @@ private func restartServer(after downTime: Duration, _ protection: Protection) a
     let restart = now()
     let successor = try server.startRsock(Tunnel.serverArguments(options))
     let delay = try chatter.timeToReturn(after: restart)
-    #expect(delay < .seconds(2), "\(protection): down for \(downTime), back after \(delay)")
+    #expect(
+      delay < .seconds(2),
+      "\(options.type) \(options.protection): down for \(downTime), back after \(delay)")
     try chatter.stop()
     #expect(try tunnel.client.terminate() == .exited(0), "\(tunnel.client.errors)")
     #expect(try successor.terminate() == .exited(0), "\(successor.errors)")
   }
 }
 
-private func breakLink(atClient: Bool, _ protection: Protection) async throws {
+func breakLink(atClient: Bool, _ options: Tunnel.Options) async throws {
   try await withTwoHosts { client, server in
-    let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection))
+    let tunnel = try Tunnel(from: client, to: server, options)
     let chatter = Chatter(tunnel)
     try pause(.milliseconds(500))
     let host = atClient ? client : server
@@ -110,14 +111,16 @@ private func breakLink(atClient: Bool, _ protection: Protection) async throws {
     try host.setLink(up: true)
     let delay = try chatter.timeToReturn(after: now())
     let place = atClient ? "client" : "server"
-    #expect(delay < .seconds(1), "\(protection): cut at the \(place), back after \(delay)")
+    #expect(
+      delay < .seconds(1),
+      "\(options.type) \(options.protection): cut at the \(place), back after \(delay)")
     try chatter.stop()
     try tunnel.stop()
   }
 }
 
 /// An app that asks every 10 ms and one that answers, each on a thread of its own.
-private final class Chatter: Sendable {
+final class Chatter: Sendable {
   private let isOver = Signal()
   private let latestAnswer = Shared(Instant(nanoseconds: 0))
   private let threads: [Background<Void>]

@@ -107,7 +107,7 @@ private final class Visitor {
   /// Its SYN.
   func begin(with batches: inout Batches) -> [[UInt8]] {
     while let event = engine.nextEvent() {
-      guard case .dial(let slot, let remote) = event else { continue }
+      guard case .dial(let slot, _, let remote) = event else { continue }
       _ = engine.dial(
         slot: slot, tuple: FourTuple(local: local, remote: remote),
         path: Path(mtu: 1500, carriesRuns: false), into: &batches.segments, at: now())

@@ -70,7 +70,7 @@ private func mistakes() throws -> [Mistake] {
       arguments: ["client", "-t", "10.77.1.2", "-l", "127.0.0.1"], words: ["ludp", "127.0.0.1"],
       code: 64),
     Mistake(arguments: server + ["--type=quic"], words: ["--type", "quic"], code: 64),
-    Mistake(arguments: server + ["--type=udp"], words: ["--type", "udp"], code: 64),
+    Mistake(arguments: server + ["--type=udp,sctp"], words: ["--type", "sctp"], code: 64),
     Mistake(arguments: server + ["--duration=5"], words: ["--duration", "5"], code: 64),
     Mistake(arguments: server + ["--schedule=sticky"], words: ["--schedule", "sticky"], code: 64),
     Mistake(arguments: server + ["--schedule=best"], words: ["--schedule", "best"], code: 64),

@@ -6,6 +6,7 @@ import Testing
   static let lines = [
     ["server", "-p", "80,443,10001-10010"],
     ["client", "--taddr=192.0.2.1", "-p", "443"],
+    ["server", "-p", "80,443", "--type=all"],
   ]
 
   @Test("nft takes them, twice too", arguments: lines) func nft(_ line: [String]) {
@@ -28,6 +29,14 @@ import Testing
     let printed = Scratch().rsock(line + ["--firewall=print"])
     #expect(rules.status == 0 && rules.output.contains("table inet rsock {"))
     #expect(printed.status == 0 && printed.output == rules.output)
+  }
+
+  @Test("UDP alone takes no rules, and is told what has to be accepted") func udp() {
+    let server = Scratch().rsock("rules", "server", "-p", "443,10001-10010", "--type=udp")
+    #expect(server.status == 0 && !server.output.contains("table"))
+    #expect(server.output.contains("udp dport '{ 443, 10001-10010 }' accept"))
+    let client = Scratch().rsock("rules", "client", "--taddr=192.0.2.1", "--type=udp")
+    #expect(client.status == 0 && client.output == "# UDP needs no rule on a client.\n")
   }
 
   @Test("A pasted line of the client does, and a server's address is needed") func pasted() {

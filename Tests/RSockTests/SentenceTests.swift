@@ -128,10 +128,17 @@ import Testing
       server + ["--keepalive=0"],
       "--keepalive: \"0\" is no number of seconds from 1 to 3600: for example --keepalive=25."
     ),
-    (server + ["--type=udp"], "--type: \"udp\" is not in this version: use --type=tcp."),
-    (server + ["--type=all"], "--type: \"all\" is not in this version: use --type=tcp."),
-    (server + ["--type=tcp,icmp"], "--type: \"tcp,icmp\" is not in this version: use --type=tcp."),
-    (server + ["--type=sctp"], "--type: \"sctp\" is unknown: use --type=tcp."),
+    (
+      server + ["--type=tcp,icmp"],
+      "--type: \"tcp,icmp\" has icmp, which is not in this version: use tcp, udp or all."
+    ),
+    (server + ["--type=sctp"], "--type: \"sctp\" is unknown: use tcp, udp or all."),
+    (server + ["--type=tcp,"], "--type: \"tcp,\" is unknown: use tcp, udp or all."),
+    (server + ["--type="], "--type: \"\" is unknown: use tcp, udp or all."),
+    (
+      server + ["--type=udp", "--decoy=127.0.0.1:80", "--hash=correct-horse"],
+      "--decoy: \"127.0.0.1:80\" is shown to TCP connections, and there are none: use --type=tcp or all."
+    ),
     (server + ["--daemon=2"], "--daemon: \"2\" is neither 0 nor 1: use --daemon=1 or --daemon=0."),
     (server + ["--tx=fast"], "--tx: \"fast\" is unknown: use auto or raw."),
     (

@@ -19,13 +19,15 @@ enum Traffic {
         throw Failure("ci/bench makes network namespaces: run it as root")
       }
       for offloads in [Offloads.on, .off] {
-        for protection in [Protection.plain, .sealed] {
+        for (type, protection) in kinds {
           let table = try await withTwoHosts(offloads: offloads) { client, server in
-            try compare(from: client, to: server, protection, rounds: rounds, size: size)
+            var options = Tunnel.Options(protection)
+            options.type = type
+            return try compare(from: client, to: server, options, rounds: rounds, size: size)
           }
           print(
-            "\n\(size)-byte datagrams, one way, rsock \(protection), offloads \(offloads), "
-              + "medians of \(rounds):\n")
+            "\n\(size)-byte datagrams, one way, rsock \(type) \(protection), "
+              + "offloads \(offloads), medians of \(rounds):\n")
           print(table)
         }
       }
@@ -36,6 +38,11 @@ enum Traffic {
   }
 }
 
+/// What rsock is measured as.
+private let kinds: [(type: String, Protection)] = [
+  ("tcp", .plain), ("tcp", .sealed), ("udp", .plain), ("udp", .sealed),
+]
+
 /// A way from an app on one host to an app on the other.
 private struct Path {
   let name: String
@@ -45,11 +52,11 @@ private struct Path {
 }
 
 private func compare(
-  from client: Host, to server: Host, _ protection: Protection, rounds: Int, size: Int
+  from client: Host, to server: Host, _ options: Tunnel.Options, rounds: Int, size: Int
 ) throws -> String {
   let paths = [
     try directPath(client, server), try socatPath(client, server),
-    try rsockPath(client, server, protection),
+    try rsockPath(client, server, options),
   ]
   var results = paths.map { _ in [Figures]() }
   for _ in 0..<rounds {
@@ -85,8 +92,10 @@ private func socatPath(_ client: Host, _ server: Host) throws -> Path {
     name: "two socat", source: source, destination: destination, programs: [near, far])
 }
 
-private func rsockPath(_ client: Host, _ server: Host, _ protection: Protection) throws -> Path {
-  let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection))
+private func rsockPath(
+  _ client: Host, _ server: Host, _ options: Tunnel.Options
+) throws -> Path {
+  let tunnel = try Tunnel(from: client, to: server, options)
   return Path(
     name: "rsock", source: tunnel.app, destination: tunnel.target,
     programs: [tunnel.client, tunnel.server])

@@ -19,9 +19,9 @@ import Wire
     let exchange = Exchange(world)
     for _ in 0..<10 {
       exchange.stream(for: .milliseconds(500), bothWays: true)
+      let captured = recorder.toServer
       // What the tracker has not seen yet is no repetition.
       world.run(for: .milliseconds(20))
-      let captured = recorder.toServer
       for start in stride(from: 0, to: captured.count, by: 64) {
         world.server.receive(
           Array(captured[start..<min(start + 64, captured.count)]), at: world.now)

@@ -37,6 +37,7 @@ final class Host {
   private var apps = PacketBatch(capacity: 64, slotSize: 65_536)
   private var received = PacketBatch(capacity: 64, slotSize: 65_536)
   private var datagrams = DatagramBatch(datagrams: 8192, arenaSize: 4 << 20)
+  private var slots: [PacketSlot] = []
   private var segments = SegmentBatch(runs: 512, pieces: 8192, arenaSize: 1 << 20)
 
   init(
@@ -111,11 +112,29 @@ final class Host {
   }
 
   func receive(_ packets: [Packet], at now: Instant) {
-    received.removeAll()
-    for packet in packets {
-      precondition(received.append(copying: packet.bytes.rawSpan, source: Endpoint(.any, 0)))
+    for carrier in Carrier.allCases {
+      let own = packets.filter { $0.isUDP == (carrier == .udp) }
+      if !own.isEmpty { receive(own, by: carrier, at: now) }
     }
-    engine.decapsulate(&received, into: &datagrams, replies: &segments, at: now)
+  }
+
+  private func receive(_ packets: [Packet], by carrier: Carrier, at now: Instant) {
+    received.removeAll()
+    for (index, packet) in packets.enumerated() {
+      precondition(received.append(copying: packet.bytes.rawSpan, source: Endpoint(.any, 0)))
+      guard carrier == .udp else { continue }
+      // The kernel takes the headers off.
+      slots.append(
+        PacketSlot(
+          offset: index * received.slotSize + packet.headerLength, length: packet.payloadLength,
+          segmentSize: packet.segmentSize, source: packet.source, destination: packet.destination))
+    }
+    if carrier == .udp {
+      received.removeAll()
+      for slot in slots { received.append(slot) }
+      slots.removeAll()
+    }
+    engine.decapsulate(&received, by: carrier, into: &datagrams, replies: &segments, at: now)
     for index in 0..<datagrams.count { collect(datagrams[index], at: now) }
     datagrams.removeAll()
     finish(at: now)
@@ -135,6 +154,12 @@ final class Host {
 
   func advance(to now: Instant) {
     engine.advance(to: now, into: &segments)
+    finish(at: now)
+  }
+
+  /// ICMP says that nothing listens where a channel on UDP sends to.
+  func refuse(channel: Int, at now: Instant) {
+    engine.noteRefusal(channel: channel, into: &segments, at: now)
     finish(at: now)
   }
 
@@ -180,7 +205,11 @@ final class Host {
         packet.append(segments.bytes(of: segments.piece(piece), packets: apps))
       }
       largestRun = max(largestRun, run.segmentCount)
-      packet.complete()
+      if let path = run.datagramPath {
+        packet = .datagram(from: path.local, to: path.remote, packet.bytes)
+      } else {
+        packet.complete()
+      }
       outgoing.append((packet, run.segmentSize))
     }
     segments.removeAll()
@@ -190,10 +219,11 @@ final class Host {
     while let event = engine.nextEvent() {
       events.append((now, event))
       switch event {
-      case .dial(let slot, let remote): dial(slot, remote, at: now)
+      case .dial(let slot, _, let remote): dial(slot, remote, at: now)
       case .channelOpened(let channel, let tuple):
         channels[channel] = tuple
         engine.setPath(path, channel: channel)
+      case .channelMoved(let channel, let tuple): channels[channel] = tuple
       case .channelClosed(let channel, _): channels[channel] = nil
       case .flowClosed, .connected, .disconnected, .unanswered, .sessionEnded, .versionMismatch,
         .cipherMismatch, .stranger:
@@ -215,6 +245,7 @@ final class Host {
   var counters: Counters { engine.counters }
   var nextDeadline: Instant { engine.nextDeadline }
   var isClosed: Bool { engine.isClosed }
+  func carrier(channel: Int) -> Carrier? { engine.carrier(channel: channel) }
   func largestDatagram(channel: Int) -> Int? { engine.largestDatagram(channel: channel) }
 
   func count(_ isCounted: (Event) -> Bool) -> Int { events.count { isCounted($0.event) } }

@@ -3,9 +3,13 @@
 import Samples
 import Wire
 
-/// One IPv4 packet with a TCP segment, headers complete.
+/// One IPv4 packet with a TCP segment or a UDP datagram, headers complete.
 struct Packet {
   var bytes: [UInt8]
+  /// Of datagrams that were merged into one: the size of each but the last, else 0.
+  var segmentSize = 0
+
+  var isUDP: Bool { bytes.count >= 28 && bytes[9] == 17 }
 
   private static let tcpStart = IPv4Header.byteCount
 
@@ -13,9 +17,11 @@ struct Packet {
   var destination: Endpoint { Endpoint(address(at: 16), number16(at: Self.tcpStart + 2)) }
   var sequence: UInt32 { number32(at: Self.tcpStart + 4) }
   var acknowledgment: UInt32 { number32(at: Self.tcpStart + 8) }
-  var flags: TCPFlags { TCPFlags(rawValue: bytes[Self.tcpStart + 13]) }
+  var flags: TCPFlags { isUDP ? [] : TCPFlags(rawValue: bytes[Self.tcpStart + 13]) }
   var window: Int { Int(number16(at: Self.tcpStart + 14)) }
-  var headerLength: Int { Self.tcpStart + Int(bytes[Self.tcpStart + 12] >> 4) * 4 }
+  var headerLength: Int {
+    Self.tcpStart + (isUDP ? 8 : Int(bytes[Self.tcpStart + 12] >> 4) * 4)
+  }
   var payloadLength: Int { bytes.count - headerLength }
   var isPureAcknowledgment: Bool { flags == .ack && payloadLength == 0 }
   /// The sequence number behind the segment; SYN and FIN count.
@@ -61,6 +67,10 @@ struct Packet {
     set16(bytes.count, at: 2)
     set16(0, at: 10)
     set16(Int(Self.checksum(bytes[..<Self.tcpStart], adding: 0)), at: 10)
+    guard !isUDP else {
+      // No checksum (RFC 768): nobody here looks at it.
+      return set16(bytes.count - Self.tcpStart, at: Self.tcpStart + 4)
+    }
     set16(0, at: Self.tcpStart + 16)
     let length = bytes.count - Self.tcpStart
     var pseudo = UInt64(6 + length)
@@ -91,8 +101,8 @@ struct Packet {
       var part = Packet(bytes: Array(bytes[..<headerLength]))
       part.bytes += bytes[headerLength + start..<headerLength + end]
       part.set16(Int(number16(at: 4)) + index & 0xFFFF, at: 4)
-      part.set32(sequence &+ UInt32(start), at: Self.tcpStart + 4)
-      if end < payloadLength {
+      if !isUDP { part.set32(sequence &+ UInt32(start), at: Self.tcpStart + 4) }
+      if !isUDP, end < payloadLength {
         part.bytes[Self.tcpStart + 13] = flags.subtracting([.psh, .fin]).rawValue
       }
       part.complete()
@@ -102,6 +112,24 @@ struct Packet {
 
   mutating func append(_ span: RawSpan) {
     unsafe span.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
+  }
+
+  /// A datagram, or several that are to be cut.
+  static func datagram(from source: Endpoint, to destination: Endpoint, _ payload: [UInt8])
+    -> Packet
+  {
+    var packet = Packet(bytes: [UInt8](repeating: 0, count: 28))
+    packet.bytes.withMutableRawSpan { span in
+      IPv4Header(
+        source: source.address, destination: destination.address, identification: 0,
+        protocolNumber: 17, payloadLength: 8
+      ).emit(into: &span)
+      span.set(source.port, at: 20)
+      span.set(destination.port, at: 22)
+    }
+    packet.bytes += payload
+    packet.complete()
+    return packet
   }
 
   /// A segment without payload, as a forger or a middlebox makes it.

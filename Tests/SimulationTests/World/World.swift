@@ -53,6 +53,10 @@ final class World {
   /// Whether runs stay whole, as GRO delivers them, or are cut into segments on the way.
   var keepsRuns = false
   private(set) var traffic = [Traffic(), Traffic()]
+  /// How long a NAT at the client remembers a UDP mapping on which nothing passes.
+  var udpMemory = Duration.seconds(30)
+  /// When something last passed, by the two ends, the client's first.
+  private var mappings: [FourTuple: Instant] = [:]
   /// Whether there are trackers at all.
   var hasTrackers = true
   /// Packets larger than the sender's MTU.
@@ -84,6 +88,11 @@ final class World {
   }
 
   var complaints: [String] { trackers.flatMap(\.complaints) }
+
+  /// Carriers for both ends of a world.
+  static func carriers(_ carriers: [Carrier]) -> (inout EngineConfiguration) -> Void {
+    { $0.carriers = carriers }
+  }
 
   /// Another server process takes the place of this one.
   func restartServer(secret: UInt64, configure: (inout EngineConfiguration) -> Void = { _ in }) {
@@ -148,7 +157,8 @@ final class World {
 
   private func carry(_ host: Host, _ direction: Direction) {
     for (packet, segmentSize) in host.takeOutgoing() {
-      for part in keepsRuns ? [packet] : packet.cut(into: segmentSize) {
+      for var part in keepsRuns ? [packet] : packet.cut(into: segmentSize) {
+        if keepsRuns { part.segmentSize = segmentSize }
         if !keepsRuns {
           largestPacket = max(largestPacket, part.bytes.count)
           if part.bytes.count > host.path.mtu { oversized += 1 }
@@ -173,7 +183,21 @@ final class World {
 
   /// The judgement of the tracker at the end where packets of this direction start.
   private func passes(_ packet: Packet, trackerOf direction: Direction) -> Bool {
-    !hasTrackers || trackers[direction.rawValue].passes(packet, at: now)
+    guard hasTrackers else { return true }
+    return packet.isUDP
+      ? isMapped(packet, direction) : trackers[direction.rawValue].passes(packet, at: now)
+  }
+
+  /// Only the client makes a mapping; whatever passes keeps it.
+  private func isMapped(_ packet: Packet, _ direction: Direction) -> Bool {
+    let isOutward = packet.destination.address == Self.serverAddress
+    let key =
+      isOutward
+      ? FourTuple(local: packet.source, remote: packet.destination)
+      : FourTuple(local: packet.destination, remote: packet.source)
+    guard isOutward || mappings[key].map({ now - $0 <= udpMemory }) ?? false else { return false }
+    mappings[key] = now
+    return true
   }
 
   private func count(_ packet: Packet, _ direction: Direction) {

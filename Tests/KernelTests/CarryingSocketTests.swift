@@ -1,0 +1,139 @@
+// UDP sockets that carry channels: where datagrams were sent to, where answers leave from, and runs whose
+// segments do not begin where pieces do.
+
+import Glibc
+import Kernel
+import Testing
+import Wire
+
+@Suite struct CarryingSocketTests {
+  /// One run of sealed-like segments: a channel, a frame header, and `size` bytes of payload each.
+  private static func batch(_ path: FourTuple, sizes: [Int]) -> SegmentBatch {
+    var batch = SegmentBatch(runs: 4, pieces: 1024, arenaSize: 1 << 16)
+    var fits = batch.beginRun(on: path, channel: 0x0102_0304)
+    var offset = 0
+    for size in sizes {
+      let place = batch.appendSealed(.datagram, flow: 1, number: 2, payload: offset..<offset + size)
+      fits = fits && place != nil
+      offset += size
+    }
+    precondition(fits)
+    batch.finishRun()
+    return batch
+  }
+
+  /// What comes from `socket` until there are `count` datagrams, each with where it was sent to.
+  private static func collect(
+    _ count: Int, from socket: borrowing DatagramSocket
+  ) throws -> [(bytes: [UInt8], source: Endpoint, destination: Endpoint)] {
+    var batch = PacketBatch(capacity: 64, slotSize: DatagramSocket.slotSize)
+    var messages = DatagramMessages()
+    var all: [(bytes: [UInt8], source: Endpoint, destination: Endpoint)] = []
+    while all.count < count, socket.descriptor.isReadable(within: 500) {
+      for index in 0..<(try socket.receive(into: &batch, using: &messages)) {
+        let slot = batch.slot(index)
+        let step = slot.segmentSize > 0 ? slot.segmentSize : max(slot.length, 1)
+        for start in stride(from: 0, to: slot.length, by: step) {
+          let end = min(start + step, slot.length)
+          all.append(
+            (
+              batch.bytes(slot.offset + start..<slot.offset + end).array, slot.source,
+              slot.destination
+            ))
+        }
+      }
+    }
+    return all
+  }
+
+  @Test("Answers leave from the address that was spoken to")
+  func answersFromTheAddressSpokenTo() throws {
+    try withTwoHosts(offloads: true) { hosts in
+      let second = IPAddress("10.99.99.7")!
+      try hosts.b.run("ip", "address", "add", "\(second)/32", "dev", "lo")
+      try hosts.a.run("ip", "route", "add", "\(second)", "via", "\(hosts.b.address)")
+      let server = try hosts.b.inside { try DatagramSocket(carryingAt: Endpoint(.any, 5000)) }
+      for address in [hosts.b.address, second] {
+        let peer = Endpoint(address, 5000)
+        let client = try hosts.a.inside {
+          try DatagramSocket(carryingAt: Endpoint(hosts.a.address, 0), connectedTo: peer)
+        }
+        let own = try client.endpoint()
+        let payloads = samplePayloads()
+        var messages = DatagramMessages()
+        let out = Self.batch(FourTuple(local: own, remote: peer), sizes: [1000, 1000, 1000, 3])
+        let sent = client.send(out, runs: 0..<1, payloads: payloads, using: &messages)
+        #expect(sent.segments == 4)
+        let received = try Self.collect(4, from: server)
+        #expect(received.map(\.bytes.count) == [1032, 1032, 1032, 35])
+        #expect(received.allSatisfy { $0.destination == peer && $0.source == own })
+        let back = Self.batch(FourTuple(local: peer, remote: own), sizes: [500, 20])
+        let answered = server.send(back, runs: 0..<1, payloads: payloads, using: &messages)
+        #expect(answered.segments == 2)
+        let answers = try Self.collect(2, from: client)
+        #expect(answers.map(\.bytes.count) == [532, 52])
+        #expect(answers.allSatisfy { $0.source == peer && $0.destination == own })
+      }
+    }
+  }
+
+  /// The kernel cuts no datagrams that are larger than the MTU; these are sent one by one, and cut by IP,
+  /// which a socket that does not carry channels lets it do.
+  @Test("A run that the kernel does not cut arrives as the same datagrams")
+  func runsSentSeparately() throws {
+    try withTwoHosts(offloads: true) { hosts in
+      let server = try hosts.b.inside { try DatagramSocket(carryingAt: Endpoint(.any, 5000)) }
+      let client = try hosts.a.inside { try DatagramSocket(listeningAt: Endpoint(.any, 6000)) }
+      let path = FourTuple(
+        local: Endpoint(hosts.a.address, 6000), remote: Endpoint(hosts.b.address, 5000))
+      let payloads = samplePayloads()
+      let sizes = [1600, 1600, 1600, 77]
+      let out = Self.batch(path, sizes: sizes)
+      var messages = DatagramMessages()
+      let result = client.send(out, runs: 0..<1, payloads: payloads, using: &messages)
+      #expect(result.segments == 4 && result.lost == 0)
+      let received = try Self.collect(4, from: server)
+      #expect(received.map(\.bytes.count) == sizes.map { $0 + 32 })
+      var offset = 0
+      for (datagram, size) in zip(received, sizes) {
+        #expect(datagram.bytes[..<4] == [1, 2, 3, 4] && datagram.source == path.local)
+        #expect(
+          Array(datagram.bytes[16..<16 + size]) == payloads.bytes(offset..<offset + size).array)
+        offset += size
+      }
+    }
+  }
+
+  @Test("A segment larger than the device's MTU is lost, and never fragmented")
+  func neverFragmented() throws {
+    try withTwoHosts(offloads: true) { hosts in
+      let peer = Endpoint(hosts.b.address, 5000)
+      let client = try hosts.a.inside {
+        try DatagramSocket(carryingAt: Endpoint(hosts.a.address, 0), connectedTo: peer)
+      }
+      let out = Self.batch(FourTuple(local: try client.endpoint(), remote: peer), sizes: [1600])
+      var messages = DatagramMessages()
+      let result = client.send(out, runs: 0..<1, payloads: samplePayloads(), using: &messages)
+      #expect(result.lost == 1 && result.lastError == EMSGSIZE)
+    }
+  }
+
+  @Test("A host where nothing listens is told of, by sending and by receiving")
+  func refusals() throws {
+    try withTwoHosts(offloads: true) { hosts in
+      let peer = Endpoint(hosts.b.address, 5009)
+      let client = try hosts.a.inside {
+        try DatagramSocket(carryingAt: Endpoint(hosts.a.address, 0), connectedTo: peer)
+      }
+      let path = FourTuple(local: try client.endpoint(), remote: peer)
+      var messages = DatagramMessages()
+      let payloads = samplePayloads()
+      let out = Self.batch(path, sizes: [10])
+      _ = client.send(out, runs: 0..<1, payloads: payloads, using: &messages)
+      let isRefused = client.descriptor.isReadable(within: 500)
+      let again = client.send(out, runs: 0..<1, payloads: payloads, using: &messages)
+      let refusals = messages.refusals
+      #expect(isRefused && again.lost == 0 && refusals == 1)
+    }
+  }
+}

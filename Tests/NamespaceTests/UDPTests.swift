@@ -1,0 +1,215 @@
+// Channels on UDP, and on UDP and fake TCP at once: what holds for fake TCP holds for them too.
+
+import Glibc
+import NamespaceSupport
+import Testing
+import Wire
+
+extension NamespaceTests {
+  @Suite(.timeLimit(.minutes(3))) struct UDPTests {
+    @Test(arguments: [
+      ("udp", Protection.plain, Offloads.off), ("udp", .sealed, .on), ("all", .plain, .on),
+      ("all", .sealed, .off),
+    ])
+    func twentyThousandASecondEachWay(
+      type: String, protection: Protection, offloads: Offloads
+    ) async throws {
+      try await withTwoHosts(offloads: offloads) { client, server in
+        let capture = try Capture(in: server.namespace, Datagrams())
+        let tunnel = try Tunnel(from: client, to: server, options(type, protection))
+        let load = Load(size: 1400, rate: 20_000, duration: .seconds(10))
+        let (up, down) = try tunnel.exchange(up: load, down: load)
+        #expect(up.isComplete(load), "client to server: \(up)")
+        #expect(down.isComplete(load), "server to client: \(down)")
+        let seen = try capture.finish()
+        #expect(seen.fragments == 0)
+        #expect(type == "udp" ? seen.others == 0 : seen.others > 10_000, "\(seen.others)")
+        #expect(seen.datagrams > 10_000)
+        try tunnel.stop()
+      }
+    }
+
+    /// All of it as a user who may do nothing: no packet or raw socket, no rules, no complaint.
+    @Test func udpAloneNeedsNoCapability() async throws {
+      try await withoutAndWithKey { protection, client, server in
+        var options = options("udp", protection)
+        options.grant = .none
+        let tunnel = try Tunnel(from: client, to: server, options)
+        let load = Load(size: 1000, rate: 2000, count: 4000)
+        let (up, down) = try tunnel.exchange(up: load, down: load)
+        #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
+        for (host, process) in [(client, tunnel.client), (server, tunnel.server)] {
+          #expect(try host.run("nft", "list", "ruleset") == "")
+          #expect(try host.run("ss", "-Hlnt") == "")
+          #expect(try host.run("ss", "-H0lw") == "", "packet and raw sockets")
+          #expect(!process.errors.lowercased().contains("cap_"), "\(process.errors)")
+          #expect(try process.status()["CapPrm"].map { UInt64($0, radix: 16) } == 0)
+        }
+        try tunnel.stop()
+      }
+    }
+
+    @Test func answersLeaveFromTheAddressThatWasSpokenTo() async throws {
+      try await together(
+        ["udp", "all"].map { type in
+          {
+            try await withTwoHosts { client, server in
+              try server.run("ip", "address", "add", "10.77.1.22/24", "dev", Host.interface)
+              let second = server.at(IPAddress("10.77.1.22")!)
+              let tunnel = try Tunnel(from: client, to: second, options(type, .plain))
+              let load = Load(size: 1000, rate: 2000, count: 2000)
+              let (up, down) = try tunnel.exchange(up: load, down: load)
+              #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
+              try tunnel.stop()
+            }
+          }
+        })
+    }
+
+    @Test func returnsAfterARestartAndAnOutage() async throws {
+      try await together(
+        Protection.allCases.flatMap { protection -> [@Sendable () async throws -> Void] in
+          [
+            { try await restartServer(after: .seconds(1), options("udp", protection)) },
+            { try await restartServer(after: .seconds(10), options("all", protection)) },
+            { try await breakLink(atClient: protection == .plain, options("udp", protection)) },
+            { try await breakLink(atClient: protection == .sealed, options("all", protection)) },
+          ]
+        })
+    }
+
+    /// A strict NAT, which then gets another address, as one on a line that was cut: the channels go
+    /// on behind it, and no new one is opened.
+    @Test(arguments: Protection.allCases)
+    func goesOnBehindAnotherAddress(protection: Protection) async throws {
+      try await withRoutedHosts { client, router, server in
+        var options = options("udp", protection)
+        options.common = ["-v"]
+        let tunnel = try Tunnel(from: client, to: server, options)
+        let load = Load(size: 1400, rate: 5000, duration: .seconds(3))
+        let (up, down) = try tunnel.exchange(up: load, down: load)
+        #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
+        let chatter = Chatter(tunnel)
+        try pause(.milliseconds(500))
+        let dials = tunnel.client.errors.count(of: "dialled")
+        try router.namespace.run(
+          "ip", "address", "delete", "10.77.2.1/24", "dev", Router.outside)
+        try router.namespace.run("ip", "address", "add", "10.77.2.9/24", "dev", Router.outside)
+        let delay = try chatter.timeToReturn(after: now())
+        #expect(delay < .seconds(1), "back after \(delay)")
+        try pause(.seconds(2))
+        try chatter.stop()
+        #expect(tunnel.server.errors.contains("10.77.2.9"), "\(tunnel.server.errors)")
+        #expect(tunnel.client.errors.count(of: "dialled") == dials, "\(tunnel.client.errors)")
+        #expect(try router.invalidPackets() == 0)
+        try tunnel.stop()
+      }
+    }
+
+    /// One of the two is blocked on the way: neither the start nor a datagram waits for it.
+    @Test(arguments: ["udp", "tcp"])
+    func allIsAsGoodAsTheOneThatIsLeft(blocked: String) async throws {
+      try await withRoutedHosts { client, router, server in
+        try router.namespace.run(
+          "nft",
+          """
+          table inet block { chain forward { type filter hook forward priority 0;
+            meta l4proto \(blocked) drop
+          } }
+          """)
+        let start = now()
+        let tunnel = try Tunnel(from: client, to: server, options("all", .sealed))
+        #expect(now() - start < .seconds(2), "it starts at once: \(now() - start)")
+        let load = Load(size: 1400, rate: 10_000, duration: .seconds(5))
+        let (up, down) = try tunnel.exchange(up: load, down: load)
+        #expect(up.isComplete(load), "client to server: \(up)")
+        #expect(down.isComplete(load), "server to client: \(down)")
+        try tunnel.stop()
+      }
+    }
+
+    /// 50,000 datagrams that nobody meant at each end, mutants of what it has itself received.
+    @Test(arguments: Protection.allCases)
+    func survivesGarbage(protection: Protection) async throws {
+      try await withTwoHosts { client, server in
+        let hosts = [client, server]
+        let captures = try hosts.map { try Capture(in: $0.namespace, Datagrams()) }
+        let tunnel = try Tunnel(from: client, to: server, options("udp", protection))
+        let load = Load(size: 1000, rate: 1000, count: 1000)
+        _ = try tunnel.exchange(up: load, down: load)
+        let samples = try captures.map { try $0.finish() }
+        try storm(hosts, samples, count: 5000, seed: 1)
+        let before = try [tunnel.client, tunnel.server].map { try $0.residentBytes() }
+        try storm(hosts, samples, count: 50_000, seed: 2)
+        for (process, bytes) in zip([tunnel.client, tunnel.server], before) {
+          #expect(process.isRunning, "\(process.errors)")
+          let growth = try process.residentBytes() - bytes
+          #expect(growth < 1 << 20, "\(process.command) grew by \(growth) bytes")
+        }
+        let healing = Load(size: 1000, rate: 200, duration: .seconds(3), seed: 4)
+        _ = try tunnel.exchange(up: healing, down: healing)
+        try tunnel.app.drain()
+        try tunnel.target.drain()
+        let after = Load(size: 1000, rate: 1000, count: 2000, seed: 3)
+        let (up, down) = try tunnel.exchange(up: after, down: after)
+        #expect(up.isComplete(after) && down.isComplete(after), "\(up) \(down)")
+        try tunnel.stop()
+      }
+    }
+  }
+}
+
+private func options(_ type: String, _ protection: Protection) -> Tunnel.Options {
+  var options = Tunnel.Options(protection)
+  options.type = type
+  return options
+}
+
+/// Sends mutants from each host to the other one.
+private func storm(_ hosts: [Host], _ samples: [Datagrams], count: Int, seed: UInt64) throws {
+  var random = SeededRandom(seed: seed)
+  for (host, sample) in zip(hosts, samples) {
+    let injector = try Injector(from: host)
+    let models = sample.samples[host.address] ?? []
+    #expect(models.count > 20, "samples")
+    for number in 0..<count {
+      var packet = models.randomElement(using: &random)!
+      for _ in 0..<Int.random(in: 1...4, using: &random) {
+        packet[.random(in: 28..<packet.count, using: &random)] = .random(
+          in: 0...255, using: &random)
+      }
+      // Without a checksum (RFC 768), or the kernel would drop it.
+      (packet[26], packet[27]) = (0, 0)
+      try injector.send(packet)
+      if number % 50 == 0 { try pause(.milliseconds(1)) }
+    }
+  }
+}
+
+/// Counts packets, and keeps some with UDP to make mutants of.
+private struct Datagrams: PacketObserver {
+  private(set) var datagrams = 0
+  private(set) var others = 0
+  private(set) var fragments = 0
+  private(set) var samples: [IPAddress: [[UInt8]]] = [:]
+
+  mutating func observe(_ packet: CapturedPacket, bytes: RawSpan) {
+    if bytes.byte(at: 6) & 0x3F != 0 || bytes.byte(at: 7) != 0 { fragments += 1 }
+    guard bytes.byte(at: 9) == 17 else {
+      others += bytes.byte(at: 9) == 6 ? 1 : 0
+      return
+    }
+    datagrams += 1
+    let source = IPAddress(ipv4: bytes.be32(at: 12))
+    guard samples[source, default: []].count < 300, (30...1500).contains(bytes.byteCount) else {
+      return
+    }
+    samples[source, default: []].append((0..<bytes.byteCount).map { bytes.byte(at: $0) })
+  }
+}
+
+extension String {
+  fileprivate func count(of word: String) -> Int {
+    split(separator: "\n").count { $0.contains(word) }
+  }
+}
