@@ -40,7 +40,7 @@ struct OpenRun {
 
   /// Whether it fits into the newest segment.
   @inline(__always)
-  private func joins(_ size: Int) -> Bool {
+  func joins(_ size: Int) -> Bool {
     count > 0 && last &+ size <= (count == 1 ? segmentLimit : segmentSize)
   }
 
@@ -124,6 +124,7 @@ extension TunnelEngine {
       begin(&run, on: channel, into: &segments)
     }
     guard let channel = run?.channel else { return counters.drop(.batchFull) }
+    if run?.joins(size) == true { segments.joinSegment() }
     guard
       appendFrame(.datagram, of: id, payload, in: &datagrams, on: channel, into: &segments)
     else { return counters.drop(.batchFull) }

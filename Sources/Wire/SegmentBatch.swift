@@ -49,6 +49,10 @@ public struct SegmentRun: Sendable {
   private var openRun: SegmentRun?
   /// The open run's channel on UDP, in front of each segment.
   private var prefix: UInt32?
+  /// Whether the next frame goes on in the newest segment.
+  private var isJoining = false
+  /// What stands in front of the frame that was added last, in bytes.
+  private var prefixLength = 0
   /// How many finished runs there are.
   public private(set) var count = 0
 
@@ -249,8 +253,13 @@ extension SegmentBatch {
     return true
   }
 
-  /// Makes the open run's segments as large as this, since frames share them.
-  public mutating func setSegmentSize(_ size: Int) { openRun?.segmentSize = size }
+  /// Makes the next frame go on in the newest segment of the open run; else it begins one.
+  public mutating func joinSegment() { isJoining = true }
+
+  /// Makes the open run's segments so large, in bytes of frames, since frames share them.
+  public mutating func setSegmentSize(_ size: Int) {
+    openRun?.segmentSize = size &+ (prefix == nil ? 0 : UDPSegment.headerByteCount)
+  }
 
   /// Writes the headers of the open run and adds it to the batch. The TCP checksum field holds the
   /// pseudo-header's sum over the whole run: offload, or the raw socket, completes it.
@@ -284,7 +293,9 @@ extension SegmentBatch {
   }
 
   private mutating func reserve(_ byteCount: Int, pieces number: Int) -> Int? {
-    let prefixLength = prefix == nil ? 0 : UDPSegment.headerByteCount
+    let prefix = isJoining ? nil : prefix
+    isJoining = false
+    prefixLength = prefix == nil ? 0 : UDPSegment.headerByteCount
     guard openRun != nil, pieces.room >= number,
       unsafe arenaUsed &+ prefixLength &+ byteCount <= arena.count
     else { return nil }
@@ -303,7 +314,7 @@ extension SegmentBatch {
   }
 
   private mutating func extendRun(by frameLength: Int) {
-    let length = frameLength &+ (prefix == nil ? 0 : UDPSegment.headerByteCount)
+    let length = frameLength &+ prefixLength
     if openRun?.segmentSize == 0 { openRun?.segmentSize = length }
     openRun?.payloadLength &+= length
   }

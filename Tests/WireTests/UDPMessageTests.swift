@@ -107,6 +107,26 @@ private func parsed(_ bytes: [UInt8]) -> (kind: UDPMessage.Kind, channel: UInt32
     #expect(batch.packet(1, gatheredFrom: packets) == Self.token)
   }
 
+  /// Frames that share a segment have one channel in front of them.
+  @Test func framesOfOneSegmentShareTheChannel() {
+    let path = FourTuple(local: Endpoint(.any, 1), remote: Endpoint(.any, 2))
+    var batch = SegmentBatch(runs: 4, pieces: 8, arenaSize: 256)
+    let bytes = [UInt8](repeating: 1, count: 12)
+    let header = FrameHeader(type: .probe, length: 12, number: 0)
+    #expect(batch.beginRun(on: path, channel: Self.channel) == true)
+    for number in 0..<5 {
+      if number % 2 == 1 { batch.joinSegment() }
+      #expect(batch.appendFrame(header, copying: bytes.rawSpan) == true)
+    }
+    batch.setSegmentSize(40)
+    batch.finishRun()
+    #expect(batch[0].segmentSize == 44 && batch[0].payloadLength == 44 + 44 + 24)
+    let packets = PacketBatch(capacity: 1, slotSize: 64)
+    let sent = batch.packet(0, gatheredFrom: packets)
+    for start in [0, 44, 88] { #expect(Array(sent[start..<start + 4]) == Self.channelBytes) }
+    #expect(sent[24] == FrameType.probe.rawValue)
+  }
+
   @Test func aFullBatchTakesNoMore() {
     let path = FourTuple(local: Endpoint(.any, 1), remote: Endpoint(.any, 2))
     var batch = SegmentBatch(runs: 4, pieces: 8, arenaSize: 64)

@@ -47,6 +47,7 @@ extension TunnelEngine {
         begin(&run, on: channel, into: &segments)
       }
       let start = whole.payload.lowerBound &+ range.lowerBound
+      if run?.joins(size) == true { segments.joinSegment() }
       guard run != nil,
         appendFrame(
           .fragment, of: whole.flow,
