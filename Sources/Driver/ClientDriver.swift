@@ -34,7 +34,7 @@ func runClient(
     engine, role,
     keeping: .netAdmin,
     greeting:
-      "client ready: apps send to \(configuration.listen), the server is \(configuration.server)",
+      "client ready: apps send to \(configuration.listen), the server is \(configuration.serverName ?? "\(configuration.server)")",
     process: &process)
 }
 
@@ -42,6 +42,10 @@ func runClient(
 struct ClientRole: TunnelRole, ~Copyable {
   private let configuration: ClientConfiguration
   private var ruleset: Ruleset?
+  /// Where the server is; the wildcard while that is not known.
+  private var server: IPAddress
+  /// Follows the server's name, where it has one.
+  private var name: NamedAddress?
   private let apps: DatagramSocket
   private let interface: Int32?
   private var guards = PlaceTable<GuardSocket>()
@@ -56,23 +60,61 @@ struct ClientRole: TunnelRole, ~Copyable {
     self.interface = interface
     self.configuration = configuration
     self.ruleset = ruleset
+    server = configuration.server
     self.apps = apps
   }
 
   func filter(addresses: [IPAddress]) throws(SystemError) -> SocketFilter {
     let local = configuration.tunnel.localAddress.map { [$0] } ?? addresses
     return try TunnelFilter.client(
-      server: configuration.server, ports: configuration.tunnel.ports, addresses: local)
+      server: server, ports: configuration.tunnel.ports, addresses: local)
   }
 
   mutating func begin(_ tunnel: inout Tunnel) throws(SystemError) {
     try ruleset?.watch(tunnel.epoll)
     try tunnel.epoll.add(apps.descriptor.rawValue, token: Token.firstOfRole)
+    guard let serverName = configuration.serverName else { return }
+    var name = try NamedAddress(serverName, at: tunnel.now)
+    name.fellSilent(at: tunnel.now)
+    try name.watch(tunnel.epoll)
+    self.name = consume name
   }
 
-  var nextDeadline: Instant { .distantFuture }
+  var places: ProgramStatus.Places {
+    ProgramStatus.Places(
+      taddr: serverText, address: isServerKnown ? "\(server)" : nil,
+      listen: configuration.listen, ports: configuration.tunnel.ports)
+  }
 
-  mutating func advance(_ tunnel: inout Tunnel) {}
+  private var serverText: String { configuration.serverName ?? "\(configuration.server)" }
+
+  private var isServerKnown: Bool { server != .any }
+
+  var nextDeadline: Instant {
+    switch name {
+    case .some(let name): name.nextDeadline
+    case nil: .distantFuture
+    }
+  }
+
+  mutating func advance(_ tunnel: inout Tunnel) {
+    guard nextDeadline <= tunnel.now, let address = name?.advance(tunnel) else { return }
+    move(to: address, &tunnel)
+  }
+
+  /// The server is at another address. What comes from the old one from now on is not received.
+  private mutating func move(to address: IPAddress, _ tunnel: inout Tunnel) {
+    server = address
+    do throws(SystemError) {
+      if tunnel.wire.hasPackets {
+        let filter = try filter(addresses: Array(tunnel.nextHops.addresses.keys))
+        try tunnel.wire.replaceFilter(filter)
+      }
+      try ruleset?.replaceRole(.client(server: address, ports: configuration.tunnel.ports))
+    } catch { tunnel.log.error("\(error)") }
+    tunnel.engine.setServer(address, at: tunnel.now)
+    tunnel.handleEvents(for: &self)
+  }
 
   mutating func networkChanged(_ tunnel: inout Tunnel) {
     tunnel.engine.networkChanged(at: tunnel.now)
@@ -80,6 +122,10 @@ struct ClientRole: TunnelRole, ~Copyable {
 
   mutating func receive(token: UInt64, _ tunnel: inout Tunnel) {
     if token == Token.ruleset { return ruleset?.repair(tunnel.log) ?? () }
+    if token == Token.resolver {
+      if let address = name?.receive(tunnel) { move(to: address, &tunnel) }
+      return
+    }
     tunnel.encapsulate(from: apps, .apps)
   }
 
@@ -98,7 +144,10 @@ struct ClientRole: TunnelRole, ~Copyable {
       tunnel.log.debug("channel \(tuple) closed")
       tunnel.wire.setHop(nil, channel: channel)
       release(channel, port: tuple.local.port, &tunnel)
-    default: tunnel.logEvent(event, peer: "the server \(configuration.server)")
+    default:
+      if case .connected = event { name?.isHeard() }
+      if case .disconnected = event { name?.fellSilent(at: tunnel.now) }
+      tunnel.logEvent(event, peer: "the server \(serverText)")
     }
   }
 
@@ -126,6 +175,7 @@ struct ClientRole: TunnelRole, ~Copyable {
   private mutating func dial(
     _ slot: Int, _ carrier: Carrier, _ remote: Endpoint, _ tunnel: inout Tunnel
   ) {
+    guard isServerKnown else { return tunnel.engine.dialFailed(slot: slot, at: tunnel.now) }
     do throws(SystemError) {
       let wanted = Endpoint(configuration.tunnel.localAddress ?? .any, 0)
       let way = try tunnel.nextHops.find(FourTuple(local: wanted, remote: remote))
@@ -159,7 +209,8 @@ struct ClientRole: TunnelRole, ~Copyable {
     _ slot: Int, _ way: NextHop, _ remote: Endpoint, _ tunnel: inout Tunnel
   ) throws(SystemError) {
     let socket = try DatagramSocket(
-      carryingAt: Endpoint(way.source, 0), connectedTo: remote, interface: interface)
+      carryingAt: Endpoint(way.source, 0), connectedTo: remote, interface: interface,
+      mark: configuration.tunnel.mark)
     let tuple = FourTuple(local: try socket.endpoint(), remote: remote)
     let port = tuple.local.port
     tunnel.wire.udp.add(socket, port: port)

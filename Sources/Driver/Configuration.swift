@@ -27,6 +27,8 @@ public struct TunnelConfiguration: Hashable, Sendable {
   public var firewall: FirewallMode
   /// Which way segments leave.
   public var transmit: TransmitMode
+  /// What the tunnel's packets are marked with (SO_MARK); nil for no mark.
+  public var mark: UInt32?
   /// For tests: how far the clock on the wall is off.
   public var clockOffset: Duration
 
@@ -66,6 +68,8 @@ public struct ServerConfiguration: Hashable, Sendable {
   public var tunnel: TunnelConfiguration
   /// The app that gets the datagrams.
   public var target: Endpoint
+  /// The name that the target's address is looked up by; the address is the wildcard then.
+  public var targetName: String?
   /// The TCP service that strangers see; nil where they see nothing. Only where there is a key.
   public var decoy: Endpoint?
 
@@ -82,6 +86,8 @@ public struct ClientConfiguration: Hashable, Sendable {
   public var tunnel: TunnelConfiguration
   /// The server's address.
   public var server: IPAddress
+  /// The name that the server's address is looked up by; the address is the wildcard then.
+  public var serverName: String?
   /// Where the app's datagrams are taken in.
   public var listen: Endpoint
   /// How many channels may live at once.

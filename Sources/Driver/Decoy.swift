@@ -26,6 +26,7 @@ struct Decoy: ~Copyable {
 
   private let service: Endpoint
   private let interface: Int32?
+  private let mark: UInt32?
   private let buffer = StreamBuffer()
   private var splices = PlaceTable<Splice>()
   private var free: [Int] = []
@@ -36,9 +37,10 @@ struct Decoy: ~Copyable {
   private var lookAt = Instant.distantFuture
   private var reportedErrors: Set<Int32> = []
 
-  init(service: Endpoint, interface: Int32?) {
+  init(service: Endpoint, interface: Int32?, mark: UInt32?) {
     self.service = service
     self.interface = interface
+    self.mark = mark
   }
 
   /// When `advance` is to be called.
@@ -52,7 +54,8 @@ struct Decoy: ~Copyable {
       // First the way, or what comes next would be lost.
       try admit(stranger.tuple, &ruleset)
       let service = try StreamSocket(connectingTo: service)
-      let resumed = try StreamSocket(resuming: ConnectionState(stranger), interface: interface)
+      let resumed = try StreamSocket(
+        resuming: ConnectionState(stranger), interface: interface, mark: mark)
       let splice = Splice(
         tuple: stranger.tuple, stranger: resumed, service: service, at: tunnel.now)
       let index = free.last ?? used

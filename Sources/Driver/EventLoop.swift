@@ -12,6 +12,11 @@ enum Token {
   static let packets: UInt64 = 1
   static let network: UInt64 = 2
   static let ruleset: UInt64 = 3
+  /// Somebody connects to the control socket; behind it, one for each who is connected.
+  static let control: UInt64 = 4
+  static let firstOfControl: UInt64 = 8
+  static let controlLimit = 8
+  static let resolver: UInt64 = 5
   static let firstOfRole: UInt64 = 16
   /// Behind all flows.
   static let firstOfDecoy: UInt64 = 1 << 32
@@ -26,14 +31,18 @@ struct EventLoop: ~Copyable {
 
   private var signals: SignalSource
   private var network: NetworkEvents
+  private var control: ControlSocket
   private var stopBy: Instant?
 
   init(
-    signals: consuming SignalSource, network: consuming NetworkEvents, for tunnel: borrowing Tunnel
+    signals: consuming SignalSource, network: consuming NetworkEvents,
+    control: consuming ControlSocket, for tunnel: borrowing Tunnel
   ) throws(SystemError) {
     try tunnel.epoll.add(signals.descriptor.rawValue, token: Token.signals)
     try tunnel.epoll.add(network.descriptor, token: Token.network)
     try tunnel.wire.watch(tunnel.epoll)
+    try control.watch(tunnel.epoll)
+    self.control = control
     self.signals = signals
     self.network = network
   }
@@ -79,6 +88,8 @@ struct EventLoop: ~Copyable {
     case Token.firstOfUDP...:
       let port = UInt16(truncatingIfNeeded: token)
       try tunnel.receiveDatagrams(port: port, for: &role)
+    case Token.control, Token.firstOfControl..<Token.firstOfRole:
+      handleControl(token, &tunnel, &role)
     default:
       role.receive(token: token, &tunnel)
       tunnel.handleEvents(for: &role)
@@ -97,12 +108,30 @@ struct EventLoop: ~Copyable {
         tunnel.reloadKeys()
         tunnel.handleEvents(for: &role)
       } else if stopBy == nil {
-        stopBy = tunnel.now + Self.closeTime
-        tunnel.closeChannels(for: &role)
+        stop(&tunnel, &role)
       } else {
         stopBy = tunnel.now
       }
     }
+  }
+
+  private mutating func handleControl(
+    _ token: UInt64, _ tunnel: inout Tunnel, _ role: inout some TunnelRole & ~Copyable
+  ) {
+    switch control.receive(token: token, role, &tunnel) {
+    case .stop: if stopBy == nil { stop(&tunnel, &role) }
+    case .reconnect:
+      tunnel.engine.reconnect(at: tunnel.now)
+      tunnel.handleEvents(for: &role)
+    case nil: break
+    }
+  }
+
+  private mutating func stop(
+    _ tunnel: inout Tunnel, _ role: inout some TunnelRole & ~Copyable
+  ) {
+    stopBy = tunnel.now + Self.closeTime
+    tunnel.closeChannels(for: &role)
   }
 }
 

@@ -40,6 +40,7 @@ struct NextHops: ~Copyable {
   private let netlink: NetlinkSocket
   private let device: Link?
   private let transmit: TransmitMode
+  private let mark: UInt32?
   private var state: State
   /// Whether devices or addresses are others than those known here, so that `read()` is due.
   var isStale = false
@@ -58,12 +59,13 @@ struct NextHops: ~Copyable {
   }
 
   /// Reads the network's state. `device` is the one to stay on, where there is one.
-  init(device: Link?, transmit: TransmitMode) throws(SystemError) {
+  init(device: Link?, transmit: TransmitMode, mark: UInt32? = nil) throws(SystemError) {
     let netlink = try NetlinkSocket()
     state = try State(netlink, interface: device?.index)
     self.netlink = netlink
     self.device = device
     self.transmit = transmit
+    self.mark = mark
   }
 
   /// The host's addresses, each with the MTU of its device in bytes.
@@ -104,7 +106,7 @@ struct NextHops: ~Copyable {
     let route = try Routes.lookup(
       netlink, to: tuple.remote.address,
       from: tuple.local.address == .any ? nil : tuple.local.address, interface: device?.index,
-      destinationPort: tuple.remote.port == 0 ? nil : tuple.remote.port,
+      mark: mark, destinationPort: tuple.remote.port == 0 ? nil : tuple.remote.port,
       sourcePort: tuple.local.port == 0 ? nil : tuple.local.port)
     let link = state.links[route.interfaceIndex]
     let neighbour = neighbour(on: route, to: tuple.remote.address)

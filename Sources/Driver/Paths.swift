@@ -13,6 +13,12 @@ func absolutePath(_ path: String, for option: String) throws(StartError) -> Stri
   return unsafe String(cString: current) + "/" + path
 }
 
+/// The directory of an absolute path.
+func directory(of path: String) -> String {
+  guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return "/" }
+  return String(path[..<slash])
+}
+
 extension String {
   /// The text as one word of a command line to copy.
   var quotedForShell: String {

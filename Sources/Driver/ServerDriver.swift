@@ -24,7 +24,9 @@ func runServer(
   var engine = EngineConfiguration(role: .server(ports: tunnel.ports))
   engine.idleTimeout = tunnel.idleTimeout
   engine.hasDecoy = hasDecoy
-  let decoy = configuration.decoy.map { Decoy(service: $0, interface: start.device?.index) }
+  let decoy = configuration.decoy.map {
+    Decoy(service: $0, interface: start.device?.index, mark: tunnel.mark)
+  }
   let kinds = tunnel.carriers.map { $0.rawValue.uppercased() }.joined(separator: " and ")
   let role = ServerRole(
     configuration: configuration, ruleset: ruleset, guards: guards, decoy: decoy)
@@ -35,7 +37,7 @@ func runServer(
     engine, role, udp: udp, keeping: hasDecoy ? [.netAdmin, .netBindService] : .netAdmin,
     decoyPorts: hasDecoy ? tunnel.ports : nil,
     greeting:
-      "server ready: \(kinds) ports \(tunnel.ports), datagrams go to \(configuration.target)",
+      "server ready: \(kinds) ports \(tunnel.ports), datagrams go to \(configuration.targetName.map { "\($0):\(configuration.target.port)" } ?? "\(configuration.target)")",
     process: &process)
 }
 
@@ -57,7 +59,8 @@ private func udpSockets(
   for port in tunnel.ports.ranges.joined() {
     do throws(SystemError) {
       let socket = try DatagramSocket(
-        carryingAt: Endpoint(tunnel.localAddress ?? .any, port), interface: start.device?.index)
+        carryingAt: Endpoint(tunnel.localAddress ?? .any, port), interface: start.device?.index,
+        mark: tunnel.mark)
       if !hasReported {
         start.report(socket.receiveBufferLimit, "datagrams from clients")
         start.report(socket.sendBufferLimit, "datagrams to clients")
@@ -98,6 +101,10 @@ struct ServerRole: TunnelRole, ~Copyable {
   private let configuration: ServerConfiguration
   private var ruleset: Ruleset?
   private var decoy: Decoy?
+  /// The app that new flows get; the address is the wildcard while it is not known.
+  private var target: Endpoint
+  /// Follows the target's name, where it has one.
+  private var name: NamedAddress?
   private let guards: [Place<GuardSocket>]
   private var targets = PlaceTable<DatagramSocket>()
   private var hasReportedTarget = false
@@ -111,6 +118,7 @@ struct ServerRole: TunnelRole, ~Copyable {
     self.configuration = configuration
     self.ruleset = ruleset
     self.decoy = decoy
+    target = configuration.target
     self.guards = guards
   }
 
@@ -122,6 +130,10 @@ struct ServerRole: TunnelRole, ~Copyable {
   mutating func begin(_ tunnel: inout Tunnel) throws(SystemError) {
     try ruleset?.watch(tunnel.epoll)
     networkChanged(&tunnel)
+    guard let targetName = configuration.targetName else { return }
+    let name = try NamedAddress(targetName, at: tunnel.now)
+    try name.watch(tunnel.epoll)
+    self.name = consume name
   }
 
   mutating func heedRefusals(_ tunnel: inout Tunnel) {
@@ -134,6 +146,10 @@ struct ServerRole: TunnelRole, ~Copyable {
 
   mutating func receive(token: UInt64, _ tunnel: inout Tunnel) {
     if token == Token.ruleset { return ruleset?.repair(tunnel.log) ?? () }
+    if token == Token.resolver {
+      if let address = name?.receive(tunnel) { target.address = address }
+      return
+    }
     if token >= Token.firstOfDecoy {
       decoy?.receive(token: token, &ruleset, &tunnel)
       return
@@ -144,18 +160,38 @@ struct ServerRole: TunnelRole, ~Copyable {
     if tunnel.messages.refusals > 0, !hasReportedRefusal {
       hasReportedRefusal = true
       tunnel.log.warning(
-        "\(configuration.target) refuses datagrams: is the app that --taddr names running?")
+        "\(targetText) refuses datagrams: is the app that --taddr names running?")
     }
+  }
+
+  var places: ProgramStatus.Places {
+    ProgramStatus.Places(
+      taddr: targetText, address: isTargetKnown ? "\(target)" : nil, listen: nil,
+      ports: configuration.tunnel.ports)
   }
 
   var nextDeadline: Instant {
-    switch decoy {
-    case .some(let decoy): decoy.nextDeadline
-    case nil: .distantFuture
+    let decoyDeadline =
+      switch decoy {
+      case .some(let decoy): decoy.nextDeadline
+      case nil: Instant.distantFuture
+      }
+    return switch name {
+    case .some(let name): min(decoyDeadline, name.nextDeadline)
+    case nil: decoyDeadline
     }
   }
 
-  mutating func advance(_ tunnel: inout Tunnel) { decoy?.advance(&ruleset, &tunnel) }
+  mutating func advance(_ tunnel: inout Tunnel) {
+    decoy?.advance(&ruleset, &tunnel)
+    if let address = name?.advance(tunnel) { target.address = address }
+  }
+
+  private var targetText: String {
+    configuration.targetName.map { "\($0):\(target.port)" } ?? "\(target)"
+  }
+
+  private var isTargetKnown: Bool { target.address != .any }
 
   mutating func deliver(_ tunnel: inout Tunnel) {
     var start = 0
@@ -180,8 +216,9 @@ struct ServerRole: TunnelRole, ~Copyable {
 
   /// Opens the flow's socket to the target.
   private mutating func open(_ flow: Int, _ tunnel: borrowing Tunnel) -> Place<DatagramSocket>? {
+    guard isTargetKnown else { return nil }
     do throws(SystemError) {
-      let target = Place(try DatagramSocket(connectedTo: configuration.target))
+      let target = Place(try DatagramSocket(connectedTo: target))
       let token = Token.firstOfRole + UInt64(flow)
       try tunnel.epoll.add(target.value.descriptor.rawValue, token: token)
       reportBuffers(of: target.value, tunnel.log)

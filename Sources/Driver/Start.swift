@@ -29,7 +29,13 @@ struct Start: ~Copyable {
       let signals = try SignalSource()
       // Subscribed before the state is read, so that no change is missed.
       let network = try NetworkEvents()
-      nextHops = try NextHops(device: device, transmit: configuration.transmit)
+      if configuration.mark != nil, !capabilities.contains(.netAdmin) {
+        throw SystemError(
+          call: "--mark: mark packets", code: EPERM,
+          remedy: Capabilities.missingRemedy(for: .netAdmin))
+      }
+      nextHops = try NextHops(
+        device: device, transmit: configuration.transmit, mark: configuration.mark)
       self.network = network
       self.signals = signals
       self.capabilities = capabilities
@@ -106,6 +112,7 @@ extension Start {
     udp: consuming UDPSockets = UDPSockets(), keeping needed: CapabilitySet,
     decoyPorts: PortSet? = nil, greeting: Logger.Message, process: inout ProcessSetup
   ) throws(StartError) {
+    let control = try process.openControl()
     do throws(SystemError) {
       let tcp = try packetWire(for: role)
       // What CAP_NET_RAW and CAP_NET_BIND_SERVICE are for is open by now: packet and raw sockets,
@@ -118,11 +125,12 @@ extension Start {
         engine: makeEngine(engine, at: now),
         wire: WireSockets(tcp: tcp, udp: udp, transmit: configuration.transmit, log: log),
         nextHops: nextHops,
-        epoll: try Epoll(), now: now, keySource: configuration.keys,
+        epoll: try Epoll(), now: now, loopWatch: LoopWatch(at: now), keySource: configuration.keys,
         clockOffset: configuration.clockOffset, log: log)
       tunnel.readClock()
       try role.begin(&tunnel)
-      var loop = try EventLoop(signals: signals, network: network, for: tunnel)
+      var loop = try EventLoop(
+        signals: signals, network: network, control: control, for: tunnel)
       try process.confine(reading: configuration.keys.readPaths, decoyPorts: decoyPorts)
       process.ready()
       log.notice(greeting)
@@ -149,8 +157,9 @@ extension Start {
   ) throws(SystemError) -> PacketWire? {
     guard hasTCP else { return nil }
     let filter = try role.filter(addresses: Array(nextHops.addresses.keys))
-    let packet = try PacketSocket(filter: filter, interface: device?.index ?? 0)
-    let raw = try RawSocket(interface: device?.index)
+    let packet = try PacketSocket(
+      filter: filter, interface: device?.index ?? 0, mark: configuration.mark)
+    let raw = try RawSocket(interface: device?.index, mark: configuration.mark)
     report(packet.receiveBufferLimit, "packets from the wire")
     report(packet.sendBufferLimit, "packets to the wire")
     return PacketWire(packet: packet, raw: raw)
@@ -170,12 +179,13 @@ extension Entropy {
 
 extension Tunnel {
   /// Says in the log what there was, and what was dropped and why.
-  fileprivate func reportTotals() {
+  fileprivate mutating func reportTotals() {
     let counters = engine.counters
-    var drops = DropReason.allCases.filter { counters[$0] > 0 }.map { "\($0) \(counters[$0])" }
+    var drops = counters.dropped.map { "\($0.reason) \($0.count)" }
     if wire.lost > 0 { drops.append("not sent \(wire.lost)") }
     if undelivered > 0 { drops.append("not delivered \(undelivered)") }
-    if let missed = try? wire.drops(), missed > 0 { drops.append("not received \(missed)") }
+    let missed = wire.missed()
+    if missed > 0 { drops.append("not received \(missed)") }
     log.notice(
       """
       stopped: \(counters.datagramsSent) datagrams sent, \(counters.datagramsReceived) received, \

@@ -27,6 +27,8 @@ protocol TunnelRole: ~Copyable {
   mutating func heedRefusals(_ tunnel: inout Tunnel)
   /// The routes, links or addresses are others now.
   mutating func networkChanged(_ tunnel: inout Tunnel)
+  /// Where the role connects to and from.
+  var places: ProgramStatus.Places { get }
   /// When the role itself has something to do.
   var nextDeadline: Instant { get }
   /// Does what is due.
@@ -54,6 +56,7 @@ struct Tunnel: ~Copyable {
   /// Datagrams that apps or targets did not take.
   var undelivered = 0
   var fallback = Fallback()
+  var loopWatch: LoopWatch
   /// The latest failure to follow the network.
   var networkError: SystemError?
   let keySource: KeySource
@@ -76,6 +79,7 @@ struct Tunnel: ~Copyable {
     for _ in 0..<Self.rounds {
       let count = try wire.receive(into: &packets)
       guard count > 0 else { return }
+      loopWatch.heard(at: now)
       deliveries.removeAll()
       segments.removeAll()
       engine.decapsulate(&packets, into: &deliveries, replies: &segments, at: now)
@@ -93,6 +97,7 @@ struct Tunnel: ~Copyable {
       for _ in 0..<Self.rounds {
         let count = try socket.receive(into: &datagrams, using: &messages)
         guard count > 0 else { return }
+        if loopWatch.isSuspicious(at: now) { lookForLoop() }
         segments.removeAll()
         engine.encapsulate(&datagrams, from: origin, into: &segments, at: now)
         wire.send(&segments, payloads: datagrams, nextHops: nextHops)
@@ -108,6 +113,7 @@ struct Tunnel: ~Copyable {
     while engine.nextDeadline <= now {
       segments.removeAll()
       engine.advance(to: now, into: &segments)
+      if segments.count > 0 { loopWatch.sent(at: now) }
       wire.send(&segments, payloads: packets, nextHops: nextHops)
       handleEvents(for: &role)
     }
@@ -117,6 +123,7 @@ struct Tunnel: ~Copyable {
   mutating func handleEvents(for role: inout some TunnelRole & ~Copyable) {
     segments.removeAll()
     while let event = engine.nextEvent() { role.handle(event, &self) }
+    if segments.count > 0 { loopWatch.sent(at: now) }
     wire.send(&segments, payloads: packets, nextHops: nextHops)
   }
 }

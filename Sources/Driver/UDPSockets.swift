@@ -96,6 +96,7 @@ extension Tunnel {
     for _ in 0..<Self.rounds {
       let count = try wire.udp.receive(port: port, into: &packets)
       guard count > 0 else { return }
+      loopWatch.heard(at: now)
       deliveries.removeAll()
       segments.removeAll()
       engine.decapsulate(&packets, by: .udp, into: &deliveries, replies: &segments, at: now)

@@ -33,6 +33,7 @@ struct WireSockets: ~Copyable {
   private(set) var refused: Set<Int> = []
   private var reportedErrors: Set<Int32> = []
   private var packetsLost = 0
+  private var packetsMissed = 0
   private let log: Logger
 
   init(
@@ -75,12 +76,14 @@ struct WireSockets: ~Copyable {
     }
   }
 
-  /// Packets that found the receive buffer full since the last call.
-  func drops() throws(SystemError) -> UInt32 {
+  /// Packets that found the receive buffer full, since the start. The kernel forgets its count when it
+  /// is asked (packet(7), PACKET_STATISTICS).
+  mutating func missed() -> Int {
     switch tcp {
-    case .some(let tcp): try tcp.packet.drops()
-    case nil: 0
+    case .some(let tcp): packetsMissed += Int((try? tcp.packet.drops()) ?? 0)
+    case nil: break
     }
+    return packetsMissed
   }
 
   /// Sets how the channel's runs leave; nil for the raw socket.

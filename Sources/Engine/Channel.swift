@@ -106,6 +106,11 @@ struct Channel: ~Copyable {
   var hasEarlyWarning = false
   /// When the peer was last told, or a replacement last dialled, because of an RST or FIN.
   var lastWarning: Instant?
+  /// When it opened; nil before.
+  private(set) var openedAt: Instant?
+  /// What passed since then.
+  var sent = ChannelTraffic()
+  var received = ChannelTraffic()
 
   init(
     tuple: FourTuple, id: UInt32, session: Int, claim: SessionClaim? = nil, slot: Int, state: State,
@@ -121,6 +126,13 @@ struct Channel: ~Copyable {
     self.path = path
     self.peerSegmentSize = peerSegmentSize
     liveness = Liveness(at: now)
+  }
+
+  /// The handshake is over: frames flow, and are counted.
+  mutating func open(at now: Instant) {
+    state = .open
+    firstMessage = []
+    openedAt = now
   }
 
   /// Whether it is a dial whose server has not answered with its Hello.

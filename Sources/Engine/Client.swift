@@ -16,6 +16,24 @@ extension TunnelEngine {
     if !hasCandidate(0) || sessions[0].health == .silent { tickDialerSoon(at: now) }
   }
 
+  /// Opens every channel anew. Each carries datagrams until its replacement is up.
+  public mutating func reconnect(at now: Instant) {
+    guard let dialer else { return }
+    if dialer.isParked { unpark(at: now) }
+    dialMissing(at: now)
+    for channel in dialer.slots.compactMap(\.channel) { replace(channel, at: now) }
+  }
+
+  /// Tells that the server is at another address now. Dials there at once; until it answers, the channels
+  /// to the old one carry what they can.
+  public mutating func setServer(_ address: IPAddress, at now: Instant) {
+    guard let dialer, dialer.server != address else { return }
+    self.dialer?.server = address
+    for index in Array(channels.indices) { abandonDial(index, at: now) }
+    for slot in dialer.slots.indices { self.dialer?.slots[slot].lastDial = nil }
+    reconnect(at: now)
+  }
+
   mutating func clientAppSent(at now: Instant) {
     if dialer?.isParked == true { unpark(at: now) }
     if sessions[0].health == .silent, !isActive(0, at: now) {

@@ -37,7 +37,7 @@ struct Dialer {
     for slot in slots.indices { slots[slot].failures = 0 }
   }
 
-  let server: IPAddress
+  var server: IPAddress
   let ports: PortSet
   let carriers: [Carrier]
   var slots: [Slot] = []

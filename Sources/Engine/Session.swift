@@ -7,6 +7,7 @@ struct Session {
   let id: SessionID
   /// Server: the name of the key that it belongs to; nil without a key.
   let keyName: String?
+  let startedAt: Instant
   /// All channels, in any state.
   var channels: [Int] = []
   /// The open channels that may carry datagrams now: all that share the best health.
@@ -32,6 +33,7 @@ struct Session {
   init(id: SessionID, keyName: String? = nil, at now: Instant) {
     self.id = id
     self.keyName = keyName
+    startedAt = now
     lastSent = now
     lastActive = now
   }

@@ -63,6 +63,11 @@
   /// Whether there is an element at `index`.
   func contains(_ index: Int) -> Bool { isUsed.indices.contains(index) && isUsed[index] }
 
+  /// The index of the first element at `index` or behind it.
+  func first(from index: Int) -> Int? {
+    index < isUsed.count ? isUsed[index...].firstIndex(of: true) : nil
+  }
+
   /// The indices of all elements.
   var indices: some Sequence<Int> {
     isUsed.indices.lazy.filter { [isUsed] in isUsed[$0] }

@@ -37,6 +37,7 @@ extension TunnelEngine {
     else { return }
     guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
     finish(header, on: index, into: &segments)
+    channels[index].sent.count(segments: 1, bytes: 0)
     channels[index].acknowledgmentDue = nil
   }
 
@@ -134,7 +135,10 @@ extension TunnelEngine {
     let tuple = channels[index].tuple
     let header = channels[index].tcp?.repeatedHeader(
       tuple, flags: [.ack, .psh, .fin], sequence: sequence)
-    if let header { finish(header, on: index, into: &segments) }
+    if let header {
+      finish(header, on: index, into: &segments)
+      channels[index].sent.count(segments: 1, bytes: frameOverhead)
+    }
   }
 
   private mutating func receiveClose(

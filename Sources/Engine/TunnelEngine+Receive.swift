@@ -32,12 +32,36 @@ extension TunnelEngine {
     }
   }
 
+  /// Whether these bytes are an IP packet from one end to the other of one of the channels: such as this
+  /// side sends.
+  public func hasSent(packet bytes: RawSpan) -> Bool {
+    guard let packet = IPv4Packet(bytes), packet.payload.byteCount >= 12 else { return false }
+    let tuple = FourTuple(
+      local: Endpoint(packet.source, packet.payload.be16(at: 0)),
+      remote: Endpoint(packet.destination, packet.payload.be16(at: 2)))
+    switch packet.protocolNumber {
+    case 6: return byTuple[tuple] != nil
+    case 17:
+      // Behind the UDP header.
+      return byNumber[packet.payload.be32(at: 8)].map { channels[$0].tuple == tuple } ?? false
+    default: return false
+    }
+  }
+
   /// A segment of a channel, without what lies in the packet.
   private struct Arrival {
     let channel: Int
     let header: TCPHeader
     /// Where its payload lies in the batch.
     let payload: Range<Int>
+    /// What GRO merged, in bytes of payload each; 0 where it merged nothing.
+    let mergedSize: Int
+
+    /// How many segments came on the wire.
+    var segmentCount: Int {
+      guard mergedSize > 0, payload.count > mergedSize else { return 1 }
+      return (payload.count &+ mergedSize &- 1) / mergedSize
+    }
   }
 
   /// Finds out what a packet is. Gives a channel's segment; handshakes and strangers are dealt with.
@@ -69,7 +93,7 @@ extension TunnelEngine {
       let start = slot.offset &+ packet.headerLength &+ segment.headerLength
       return Arrival(
         channel: channel, header: segment.header,
-        payload: start..<start &+ segment.payload.byteCount)
+        payload: start..<start &+ segment.payload.byteCount, mergedSize: slot.segmentSize)
     }
     if listener != nil {
       serverReceive(segment, on: tuple, into: &replies, at: now)
@@ -111,6 +135,7 @@ extension TunnelEngine {
     guard channels[index].tcp?.isAcceptable(header, payloadLength: payload.count) == true else {
       return counters.drop(.outsideWindow)
     }
+    channels[index].received.count(segments: arrival.segmentCount, bytes: payload.count)
     if channels[index].tcp?.acknowledge(header) == true { channels[index].fullSince = nil }
     let end = receiveFrames(
       in: payload, of: &packets, on: index, into: &datagrams, replies: &replies, at: now)
@@ -232,6 +257,7 @@ extension TunnelEngine {
       return counters.drop(.batchFull)
     }
     counters.datagramsReceived &+= 1
+    self.channels[channel].received.datagrams &+= 1
   }
 
   /// Who a datagram of a session is for: the flow with this id, which is active, and its app.

@@ -130,6 +130,7 @@ extension TunnelEngine {
     else { return counters.drop(.batchFull) }
     run?.add(size)
     counters.datagramsSent &+= 1
+    channels[channel].sent.datagrams &+= 1
   }
 
   /// Adds a frame with a datagram, or a piece of one, to the open run; false where the batch is full.
@@ -234,6 +235,7 @@ extension TunnelEngine {
         counters.drop(reason)
       } else {
         counters.datagramsSent &+= 1
+        channels[index].sent.datagrams &+= 1
       }
     }
   }

@@ -52,9 +52,10 @@ public struct DatagramSocket: ~Copyable {
 
   /// Carries channels: at `local`, where port 0 lets the kernel choose, with any peer or one. Tells where
   /// datagrams were sent to, and never lets one be fragmented. With `interface` they leave and come by
-  /// that one only.
+  /// that one only; with `mark` what leaves is marked (CAP_NET_ADMIN).
   public init(
-    carryingAt local: Endpoint, connectedTo peer: Endpoint? = nil, interface: Int32? = nil
+    carryingAt local: Endpoint, connectedTo peer: Endpoint? = nil, interface: Int32? = nil,
+    mark: UInt32? = nil
   ) throws(SystemError) {
     let descriptor = try openSocket("UDP", domain: AF_INET, type: SOCK_DGRAM)
     if let interface {
@@ -62,6 +63,7 @@ public struct DatagramSocket: ~Copyable {
         "SO_BINDTOIFINDEX", of: descriptor, level: SOL_SOCKET, option: SO_BINDTOIFINDEX,
         to: interface)
     }
+    try setMark(mark, of: descriptor)
     let ip = Int32(IPPROTO_IP)
     try setOption("IP_PKTINFO", of: descriptor, level: ip, option: IP_PKTINFO, to: 1)
     // Don't fragment, whatever the kernel believes of the path: the engine knows what fits.

@@ -40,6 +40,16 @@ import Wire
     try set(EPOLL_CTL_MOD, stream.descriptor.rawValue, Self.streamEvents, token)
   }
 
+  /// Watches a connection of this host, likewise.
+  public func add(_ connection: borrowing LocalConnection, token: UInt64) throws(SystemError) {
+    try set(EPOLL_CTL_ADD, connection.descriptor.rawValue, Self.streamEvents, token)
+  }
+
+  /// Tells once more what is true of a connection of this host.
+  public func renew(_ connection: borrowing LocalConnection, token: UInt64) throws(SystemError) {
+    try set(EPOLL_CTL_MOD, connection.descriptor.rawValue, Self.streamEvents, token)
+  }
+
   private static var streamEvents: UInt32 {
     EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
   }

@@ -28,8 +28,11 @@ public struct PacketSocket: ~Copyable {
   private var outgoing: OutgoingMessages
 
   /// Opens the socket. `interface` is the index of the one to receive from, 0 for all; sending does
-  /// not depend on it. Without CAP_NET_RAW the error says the remedy.
-  public init(filter: SocketFilter, interface: Int32 = 0) throws(SystemError) {
+  /// not depend on it. `mark` is seen by what looks at packets behind routing: queues, filters of the
+  /// device. Without CAP_NET_RAW the error says the remedy.
+  public init(
+    filter: SocketFilter, interface: Int32 = 0, mark: UInt32? = nil
+  ) throws(SystemError) {
     // Protocol 0 receives nothing before bind(2), so nothing unfiltered is ever queued.
     let descriptor = try openSocket(
       "AF_PACKET", domain: AF_PACKET, type: SOCK_RAW,
@@ -41,6 +44,7 @@ public struct PacketSocket: ~Copyable {
     ] {
       try setOption(name, of: descriptor, level: SOL_PACKET, option: option, to: 1)
     }
+    try setMark(mark, of: descriptor)
     let receiveBufferLimit = try enlarge(.receive, of: descriptor, to: 16 << 20)
     let sendBufferLimit = try enlarge(.send, of: descriptor, to: 4 << 20)
     var address = LinkHop(interfaceIndex: interface).socketAddress

@@ -15,15 +15,16 @@ public struct RawSocket: ~Copyable {
   private var outgoing: OutgoingMessages
   private let cutter: SegmentCutter
 
-  /// Opens the socket; with `interface` packets leave by that one only. Without CAP_NET_RAW the
-  /// error says the remedy.
-  public init(interface: Int32? = nil) throws(SystemError) {
+  /// Opens the socket; with `interface` packets leave by that one only, with `mark` they are marked.
+  /// Without CAP_NET_RAW the error says the remedy.
+  public init(interface: Int32? = nil, mark: UInt32? = nil) throws(SystemError) {
     // IPPROTO_RAW means IP_HDRINCL.
     let descriptor = try openSocket(
       "raw IPv4", domain: AF_INET, type: SOCK_RAW, protocol: Int32(IPPROTO_RAW),
       remedy: Capabilities.missingRemedy(for: .netRaw))
     try SocketFilter.nothing.attach(to: descriptor.rawValue)
     _ = try enlarge(.send, of: descriptor, to: 4 << 20)
+    try setMark(mark, of: descriptor)
     if let interface {
       // Chooses the way out as SO_BINDTODEVICE does, but needs no capability and no name.
       try setOption(

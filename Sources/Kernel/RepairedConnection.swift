@@ -60,7 +60,9 @@ extension StreamSocket {
   /// Goes on with a connection; `interface`, where there is one, is the way that it stays on. Closed
   /// before it ended, it is reset. A four-tuple that a connection has, or one in TIME_WAIT, is
   /// EADDRNOTAVAIL; a port that needs CAP_NET_BIND_SERVICE, without it, EACCES.
-  public init(resuming state: ConnectionState, interface: Int32? = nil) throws(SystemError) {
+  public init(
+    resuming state: ConnectionState, interface: Int32? = nil, mark: UInt32? = nil
+  ) throws(SystemError) {
     let descriptor = try Self.open()
     try descriptor.repair(TCP_REPAIR_ON)
     if let interface {

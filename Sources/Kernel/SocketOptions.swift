@@ -28,6 +28,13 @@ func setOption(
   }
 }
 
+/// Marks everything that the socket sends, for rules of routing and firewall (socket(7), SO_MARK).
+func setMark(_ mark: UInt32?, of socket: borrowing Descriptor) throws(SystemError) {
+  guard let mark else { return }
+  try setOption(
+    "SO_MARK", of: socket, level: SOL_SOCKET, option: SO_MARK, to: Int32(bitPattern: mark))
+}
+
 /// A socket buffer that the kernel made smaller than asked for.
 public struct BufferLimit: Hashable, Sendable {
   /// The size asked for, in bytes.

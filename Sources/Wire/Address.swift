@@ -37,6 +37,12 @@ public struct IPAddress: Hashable, Sendable {
   /// ::, the wildcard of IPv6.
   public static let anyIPv6 = IPAddress(high: 0, low: 0)
 
+  /// Whether it may be the address of one host: of IPv4 not 0/8, multicast, reserved or broadcast; of
+  /// IPv6 not the wildcard or multicast (RFC 4291, section 2.7).
+  public var isHost: Bool {
+    isIPv4 ? (0x0100_0000..<0xe000_0000).contains(ipv4) : self != .anyIPv6 && high >> 56 != 0xFF
+  }
+
   /// Parses dotted decimal, or one of the forms of RFC 4291, section 2.2. In dotted decimal: exactly
   /// four numbers of 0-255 without leading zeros (RFC 6943, section 3.1.1: other forms mean
   /// different addresses to different programs).

@@ -21,7 +21,8 @@ struct RSock: ParsableCommand {
       """,
     version: "rsock 0.1.0",
     subcommands: [
-      ServerCommand.self, ClientCommand.self, RulesCommand.self, KeygenCommand.self,
+      ServerCommand.self, ClientCommand.self, StatusCommand.self, ReconnectCommand.self,
+      StopCommand.self, RulesCommand.self, KeygenCommand.self, ResolveCommand.self,
     ])
 
   static func main() {
@@ -72,7 +73,8 @@ struct RSock: ParsableCommand {
 
   /// The parser's complaint as one sentence with a remedy.
   private static func usageError(_ complaint: String, _ arguments: [String]) -> StartError {
-    let commands = configuration.subcommands.compactMap { $0.configuration.commandName }
+    let commands = configuration.subcommands.filter { $0.configuration.shouldDisplay }
+      .compactMap { $0.configuration.commandName }
     guard let first = arguments.first, commands.contains(first) else {
       return StartError(
         .usage,

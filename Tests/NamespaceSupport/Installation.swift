@@ -127,9 +127,10 @@ extension Host {
       ] + command)
   }
 
-  /// The paths of the files in the ordinary user's run-time directory here.
-  public func runtimeFiles() throws -> [String] {
-    try run("find", Installation.runtimeDirectory(of: self), "-type", "f")
+  /// The paths of the files in the ordinary user's run-time directory here, sockets ("s" to find(1)) and
+  /// others apart.
+  public func runtimeFiles(ofType type: String = "f") throws -> [String] {
+    try run("find", Installation.runtimeDirectory(of: self), "-type", type)
       .split(separator: "\n").map(String.init)
   }
 

@@ -56,6 +56,20 @@ func socketPair() throws -> (OpenFile, OpenFile) {
   return (OpenFile(ends[0]), OpenFile(ends[1]))
 }
 
+extension OpenFile {
+  /// Connects to the Unix socket at `path`; nothing waits then.
+  public convenience init(connectedTo path: String) throws {
+    let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+    self.init(try check(socket(AF_UNIX, type, 0), "socket AF_UNIX"))
+    try check(unsafe cs_connect_unix(number, path), "connect \(path)")
+  }
+
+  /// Sends all of `bytes` at once; false where there is no room for them, or nobody to read.
+  public func write(_ bytes: [UInt8]) -> Bool {
+    unsafe Glibc.send(number, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count
+  }
+}
+
 /// Reads a whole file, of /proc too, as text.
 public func textOfFile(_ path: String) throws -> String {
   String(decoding: try bytesOfFile(path), as: UTF8.self)

@@ -12,6 +12,9 @@ import Testing
     ("client", ["client", "--help"]),
     ("rules", ["rules", "--help"]),
     ("keygen", ["keygen", "--help"]),
+    ("status", ["status", "--help"]),
+    ("reconnect", ["reconnect", "--help"]),
+    ("stop", ["stop", "--help"]),
     ("rules-server", ["rules", "server", "--help"]),
     ("rules-client", ["rules", "client", "--help"]),
   ]

@@ -38,8 +38,8 @@ import Testing
       "--taddr: \"[::1]:9999\" is an IPv6 address, which this version does not carry: give an IPv4 address."
     ),
     (
-      ["server", "-t", "app.example:9999"],
-      "--taddr: \"app.example:9999\" is a name, and this version takes addresses only: find one with: getent ahostsv4 app.example"
+      ["server", "-t", "app.example:0"],
+      "--taddr: \"app.example:0\" has \"0\" for a port: use 1-65535, for example --taddr=127.0.0.1:9999."
     ),
     (
       ["server", "-t", "10.0.0.300:9999"],
@@ -83,9 +83,19 @@ import Testing
       "--taddr: \"2001:db8::1\" is an IPv6 address, which this version does not carry: give an IPv4 address."
     ),
     (
-      ["client", "-t", "vpn.example", "-l", "127.0.0.1:9"],
-      "--taddr: \"vpn.example\" is a name, and this version takes addresses only: find one with: getent ahostsv4 vpn.example"
+      ["client", "-t", "192.0.2.1", "-l", "app.example:9"],
+      "--ludp: \"app.example:9\" is a name where only an address will do: find one with: getent ahostsv4 app.example"
     ),
+    (
+      ["rules", "client", "-t", "vpn.example"],
+      "--taddr: \"vpn.example\" is a name where only an address will do: find one with: getent ahostsv4 vpn.example"
+    ),
+    (["client", "-t", "192.0.2.1", "-l", "127.0.0.1:9", "--mark=0"], badMark("0")),
+    (["server", "-t", "127.0.0.1:9", "--mark=-1"], badMark("-1")),
+    (["server", "-t", "127.0.0.1:9", "--mark=0x"], badMark("0x")),
+    (["server", "-t", "127.0.0.1:9", "--mark=+5"], badMark("+5")),
+    (["server", "-t", "127.0.0.1:9", "--mark=0x1ffffffff"], badMark("0x1ffffffff")),
+    (["server", "--control="], "missing value for '--control <path>'. \(serverHelp)"),
     (
       ["client", "-t", "255.255.255.255", "-l", "127.0.0.1:9"],
       "--taddr: \"255.255.255.255\" is not the address of a host."
@@ -239,7 +249,7 @@ import Testing
   static let serverHelp = "See: rsock server --help"
   static let portRemedy = "use 1-65535, for example --ports=10001-10010."
   static func noCommand(_ word: String) -> String {
-    "\"\(word)\" is no command: use server or client or rules or keygen, for example: rsock server -t 127.0.0.1:9999"
+    "\"\(word)\" is no command: use server or client or status or reconnect or stop or rules or keygen, for example: rsock server -t 127.0.0.1:9999"
   }
   static let noKey =
     "the value is not 32 bytes of base64: make a key with rsock keygen; a passphrase is for --hash."
@@ -247,6 +257,10 @@ import Testing
   static func limit(_ text: String, _ value: String, _ name: String, _ range: String) -> String {
     "--limits: \"\(text)\" has \"\(value)\" for \(name): use a number of \(range)."
   }
+  static func badMark(_ text: String) -> String {
+    "--mark: \"\(text)\" is no mark: use a number from 1 to 4294967295, for example --mark=0x51."
+  }
+
   static func badPort(_ text: String, _ port: String) -> String {
     "--taddr: \"\(text)\" has \"\(port)\" for a port: use 1-65535, for example --taddr=127.0.0.1:9999."
   }

@@ -65,6 +65,9 @@ import rsock
     ("--firewall=auto", { _ in }),
     ("--tx=raw", { $0.transmit = .raw }),
     ("--tx auto", { _ in }),
+    ("--mark=81", { $0.mark = 81 }),
+    ("--mark 0x51", { $0.mark = 81 }),
+    ("--mark=0XFFFFFFFF", { $0.mark = .max }),
     ("--schedule=random", { _ in }),
     ("--hash=hello135", { _ in }),
     ("--key=\(key)", { $0.keys = keys }),
@@ -146,6 +149,26 @@ import rsock
     #expect(configuration.maxChannels == 64)
     #expect(configuration.tunnel.ports.count == 60000)
     #expect(settings.notes.first == "--taddr: the port is ignored: --ports says the server's")
+  }
+
+  @Test("Names") func names() throws {
+    var client = try Self.client("-t vpn.example -l 127.0.0.1:1")
+    let configuration = try client.client()
+    #expect(configuration.serverName == "vpn.example" && configuration.server == .any)
+    var noted = try Self.client("-t vpn-1.example:443 -l 127.0.0.1:1")
+    #expect(try noted.client().serverName == "vpn-1.example")
+    #expect(noted.notes.first == "--taddr: the port is ignored: --ports says the server's")
+    let options = try ServerOptions.parse(["-t", "localhost:9999"])
+    var server = try options.settings()
+    let serving = try server.server()
+    #expect(serving.targetName == "localhost" && serving.target == Endpoint(.any, 9999))
+    var plain = try Self.server("")
+    #expect(try plain.server().targetName == nil)
+  }
+
+  @Test("Where the control socket is") func control() throws {
+    #expect(try Self.server("").control().path == nil)
+    #expect(try Self.server("--control=/run/x.sock").control().path == "/run/x.sock")
   }
 
   static let notes: [(String, [String])] = [

@@ -84,7 +84,7 @@ private func socketCall(_ name: String) -> Int? {
   case "socket vsock": return Int(socket(AF_VSOCK, Int32(SOCK_STREAM.rawValue), 0))
   case "socket unix": return Int(socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0))
   case "setsockopt of iptables": return call(SYS_setsockopt, 0, UInt(IPPROTO_IP), 64)
-  case "getsockopt": return call(SYS_getsockopt, 0, UInt(SOL_SOCKET), UInt(SO_PEERCRED))
+  case "getsockopt": return call(SYS_getsockopt, 0, UInt(SOL_SOCKET), UInt(SO_PEERSEC))
   case "connect TCP", "decoy: connect TCP": return unsafe stream(rs_connect)
   case "bind TCP", "decoy: bind TCP": return unsafe stream(rs_bind)
   case "decoy: bind TCP elsewhere": return unsafe stream(rs_bind, port: 4435)

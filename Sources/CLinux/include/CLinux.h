@@ -41,6 +41,8 @@ static inline int rs_connect(int fd, const void *address, socklen_t length) {
   return connect(fd, (const struct sockaddr *)address, length);
 }
 
+static inline int rs_accept(int fd, int flags) { return accept4(fd, NULL, NULL, flags); }
+
 static inline int rs_getsockname(int fd, void *address, socklen_t *length) {
   return getsockname(fd, (struct sockaddr *)address, length);
 }

@@ -33,23 +33,29 @@ public struct ProcessConfiguration: Hashable, Sendable {
 
 /// Runs a server until it is told to stop, and gives the exit code. What goes wrong was told then.
 public func serve(
-  _ configuration: ServerConfiguration, in process: ProcessConfiguration
+  _ configuration: ServerConfiguration, in process: ProcessConfiguration,
+  control: ControlConfiguration
 ) -> Int32 {
-  launch(.server, port: configuration.tunnel.ports[0], process) {
+  launch(.server, port: configuration.tunnel.ports[0], process, control) {
     (log, setup) throws(StartError) in
     try runServer(configuration, log: log, process: &setup)
   }
 }
 
 /// Runs a client until it is told to stop, and gives the exit code. What goes wrong was told then.
-public func dial(_ configuration: ClientConfiguration, in process: ProcessConfiguration) -> Int32 {
-  launch(.client, port: configuration.listen.port, process) { (log, setup) throws(StartError) in
+public func dial(
+  _ configuration: ClientConfiguration, in process: ProcessConfiguration,
+  control: ControlConfiguration
+) -> Int32 {
+  launch(.client, port: configuration.listen.port, process, control) {
+    (log, setup) throws(StartError) in
     try runClient(configuration, log: log, process: &setup)
   }
 }
 
 private func launch(
   _ role: ProcessRole, port: UInt16, _ configuration: ProcessConfiguration,
+  _ control: ControlConfiguration,
   _ run: (Logger, inout ProcessSetup) throws(StartError) -> Void
 ) -> Int32 {
   // A log on a closed pipe is lost, the tunnel goes on.
@@ -59,7 +65,7 @@ private func launch(
     let destination = try configuration.logDestination()
     var setup = try ProcessSetup(
       daemon: configuration.daemon, verbose: configuration.verbose,
-      isSandboxed: configuration.isSandboxed, log: destination)
+      isSandboxed: configuration.isSandboxed, log: destination, control: control)
     let log = setup.logger
     do throws(StartError) {
       try setup.claim(role, port: port)

@@ -15,26 +15,42 @@ public struct ProcessSetup: ~Copyable {
   private var readiness: Readiness?
   private var pidFile: PidFile?
   private var runtimeDirectory: String?
+  private var role = ProcessRole.client
+  private let control: ControlConfiguration
+  private var controlPath = ""
   private let isSandboxed: Bool
   private var isRunning = false
 
   /// Sets up a process that logs to `log`; as a daemon, this returns in another process than it was
   /// called in. Call it before any thread starts.
   public init(
-    daemon: Bool, verbose: Bool, isSandboxed: Bool, log: LogDestination
+    daemon: Bool, verbose: Bool, isSandboxed: Bool, log: LogDestination,
+    control: ControlConfiguration
   ) throws(StartError) {
+    // Before a daemon lives in the root directory.
+    var control = control
+    if let path = control.path { control.path = try absolutePath(path, for: "--control") }
+    let readiness = daemon ? try Readiness.daemonize() : nil
     self.isSandboxed = isSandboxed
     self.log = log
+    self.control = control
+    self.readiness = readiness
     held = verbose ? nil : HeldLines()
     logger = Logger(to: log, verbose: verbose, held: held)
-    readiness = daemon ? try Readiness.daemonize() : nil
   }
 
   /// Takes the pid file of a role and port; throws where another process has it.
   public mutating func claim(_ role: ProcessRole, port: UInt16) throws(StartError) {
     let directory = try RuntimeDirectory()
     runtimeDirectory = directory.path
+    self.role = role
+    controlPath = control.path ?? "\(directory.path)/\(role.rawValue)-\(port).sock"
     pidFile = try PidFile(role: role, port: port, in: directory)
+  }
+
+  /// Opens the control socket. To be called after `claim`.
+  func openControl() throws(StartError) -> ControlSocket {
+    try ControlSocket(at: controlPath, codec: control.codec, role: role)
   }
 
   /// Confines the process to what it does from now on: what the loops call, the log, the end of the
@@ -52,7 +68,8 @@ public struct ProcessSetup: ~Copyable {
     let sandbox = Sandbox(
       readable: paths + ["/etc/localtime", "/usr/share/zoneinfo", null],
       writable: log.writablePaths + [null],
-      removable: [runtimeDirectory].compactMap { $0 }, usesSyslog: log.usesSyslog,
+      removable: [runtimeDirectory].compactMap { $0 } + [directory(of: controlPath)],
+      usesSyslog: log.usesSyslog,
       decoyPorts: decoyPorts)
     let effect = try sandbox.enter()
     if let error = effect.withoutLandlock {

@@ -1,4 +1,4 @@
-// The directory of the pid file (and later the control socket).
+// The directory of the pid file and the control socket.
 
 import Glibc
 import Kernel
@@ -34,6 +34,18 @@ public struct RuntimeDirectory: ~Copyable {
     } else {
       try self.init(private: "\(temporary)/rsock-\(geteuid())")
     }
+  }
+
+  /// The directories in which an rsock that this user started may have its files, none of which is made;
+  /// with `RUNTIME_DIRECTORY` it is that one alone.
+  static func candidates() -> [String] {
+    let variable: (String) -> String? = { name in
+      unsafe getenv(name).map { unsafe String(cString: $0) }
+    }
+    if let path = variable("RUNTIME_DIRECTORY").flatMap(firstAbsolute) { return [path] }
+    let parent = variable("XDG_RUNTIME_DIR").flatMap { $0.hasPrefix("/") ? $0 : nil }
+    return [parent.map { $0 + "/rsock" }, "/run/rsock", "/tmp/rsock-\(geteuid())"]
+      .compactMap { $0 }
   }
 
   /// Opens a directory that its owner has made for us: by systemd, or the administrator in /run.

@@ -38,8 +38,8 @@ public enum KeySource: Hashable, Sendable {
   /// What has to stay readable for `load` to work again: the file's directory, since a file that is
   /// replaced is another one.
   var readPaths: [String] {
-    guard case .file(let file) = self, let slash = file.path.lastIndex(of: "/") else { return [] }
-    return [slash == file.path.startIndex ? file.path : String(file.path[..<slash])]
+    guard case .file(let file) = self else { return [] }
+    return [directory(of: file.path)]
   }
 
   /// The keys; reads the file, where they come from one.

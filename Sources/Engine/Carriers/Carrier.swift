@@ -110,6 +110,7 @@ extension TunnelEngine {
     on index: Int, payloadLength: Int, segmentCount: Int = 1, isClose: Bool = false,
     into segments: inout SegmentBatch
   ) {
+    channels[index].sent.count(segments: segmentCount, bytes: payloadLength)
     switch channels[index].carrier {
     case .tcp(var connection):
       // PSH only on a segment alone: a kernel would set it on a run's last segment, which software

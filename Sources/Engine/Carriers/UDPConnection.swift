@@ -157,6 +157,7 @@ extension TunnelEngine {
       }
       channels[index].udp?.elsewhere = tuple
     }
+    channels[index].received.count(segments: 1, bytes: frames.count)
     let end = receiveFrames(
       in: frames, of: &packets, on: index, into: &datagrams, replies: &replies, at: now)
     guard channels.contains(index) else { return }

@@ -225,8 +225,9 @@ extension TunnelEngine {
     _ index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
     counters.channelsOpened &+= 1
-    channels[index].state = .open
-    channels[index].firstMessage = []
+    channels[index].open(at: now)
+    // The acknowledgment of the SYN-ACK was the handshake's.
+    channels[index].sent = ChannelTraffic()
     _ = channels[index].liveness.heard(at: now)
     channels[index].keepaliveAt = now + random.jittered(keepalive)
     let previous = takeSlot(for: index, at: now)
@@ -254,7 +255,7 @@ extension TunnelEngine {
 
   /// Gives up a dial that another one overtook. The channel lingers, and its port with it: the kernel
   /// would answer a late SYN-ACK with an RST.
-  private mutating func abandonDial(_ index: Int, at now: Instant) {
+  mutating func abandonDial(_ index: Int, at now: Instant) {
     guard channels[index].isDialling else { return }
     dialer?.slots[channels[index].slot].pending -= 1
     channels[index].state = .lingering

@@ -265,8 +265,7 @@ extension TunnelEngine {
     }
     makeRoom(in: session, at: now)
     channels[index].session = session
-    channels[index].state = .open
-    channels[index].firstMessage = []
+    channels[index].open(at: now)
     enroll(index)
     noteUse(of: claim.keyName) { $0.channels += 1 }
     counters.channelsOpened &+= 1

@@ -57,6 +57,7 @@ extension TunnelEngine {
       run?.add(size)
     }
     counters.datagramsSent &+= 1
+    channels[channel].sent.datagrams &+= 1
   }
 
   /// The channel for the next pieces: the same, or where its window is full another one whose segments
@@ -92,5 +93,6 @@ extension TunnelEngine {
       return counters.drop(.batchFull)
     }
     counters.datagramsReceived &+= 1
+    channels[channel].received.datagrams &+= 1
   }
 }

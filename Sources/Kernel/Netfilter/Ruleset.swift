@@ -14,7 +14,7 @@ public import Wire
 public struct Ruleset: ~Copyable {
   /// The table's name.
   public let table: String
-  private let role: Role
+  private var role: Role
   private let socket: NetlinkSocket
   /// Whether the kernel guards the table.
   private let hasOwner: Bool
@@ -109,6 +109,15 @@ public struct Ruleset: ~Copyable {
     try Self.send(request, socket, "\(verb) nftables table \(table)")
   }
 
+  /// Makes the table anew for another role, with the ports that are ours: all at once.
+  public mutating func replaceRole(_ role: Role) throws(SystemError) {
+    guard role != self.role else { return }
+    let flags = hasOwner ? UInt32(NFT_TABLE_F_OWNER.rawValue) : 0
+    try Self.make(
+      table, flags: flags, for: role, own: ownPorts, spliced: spliced, isThere: true, socket)
+    self.role = role
+  }
+
   /// Readable when somebody changed nftables, so that `repair()` is due; nil where the kernel
   /// guards our table. It stays the ruleset's.
   public var descriptor: Int32? { hasOwner ? nil : events.descriptor }
@@ -143,13 +152,14 @@ extension Ruleset {
 
   private static func make(
     _ name: String, flags: UInt32, for role: Role, own: Set<UInt16> = [],
-    spliced: Set<FourTuple> = [], _ socket: borrowing NetlinkSocket
+    spliced: Set<FourTuple> = [], isThere: Bool = false, _ socket: borrowing NetlinkSocket
   ) throws(SystemError) {
     // A range takes 40 bytes, a port of our own 16, the rest together less than 6 KiB.
     let capacity =
       8192 + 48 * role.ports.ranges.count + 16 * own.count + elementSize * spliced.count
     var request = NetlinkRequest(sequence: socket.nextSequence(), capacity: capacity)
     request.beginTransaction()
+    if isThere { request.deleteTable(name) }
     request.makeTable(name, flags: flags)
     request.fill(table: name, for: role)
     if !own.isEmpty { request.change(NFT_MSG_NEWSETELEM, own: own, in: name) }

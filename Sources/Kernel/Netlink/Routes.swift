@@ -26,12 +26,13 @@ public struct Route: Hashable, Sendable {
 /// Questions about routes.
 public enum Routes {
   /// The way of TCP from `source` (nil: the kernel chooses) to `destination`, by `interface` where
-  /// that is given. Ports are for rules and multiple paths that look at them. Throws ENETUNREACH
+  /// that is given, of packets with `mark`. Ports are for rules and multiple paths that look at them. Throws ENETUNREACH
   /// or EHOSTUNREACH where no way is known, EACCES where a rule prohibits it, EINVAL where it ends
   /// in a black hole.
   public static func lookup(
     _ socket: borrowing NetlinkSocket, to destination: IPAddress, from source: IPAddress? = nil,
-    interface: Int32? = nil, destinationPort: UInt16? = nil, sourcePort: UInt16? = nil
+    interface: Int32? = nil, mark: UInt32? = nil, destinationPort: UInt16? = nil,
+    sourcePort: UInt16? = nil
   ) throws(SystemError) -> Route {
     var header = rtmsg()
     header.rtm_family = UInt8(AF_INET)
@@ -42,6 +43,7 @@ public enum Routes {
     request.put(Int(RTA_DST.rawValue), destination.ipv4.bigEndian)
     if let source { request.put(Int(RTA_SRC.rawValue), source.ipv4.bigEndian) }
     if let interface { request.put(Int(RTA_OIF.rawValue), UInt32(bitPattern: interface)) }
+    if let mark { request.put(Int(RTA_MARK.rawValue), mark) }
     // A socket is its opener's by the effective user (`sock_alloc`), the kernel's default here is
     // the real one.
     request.put(Int(RTA_UID.rawValue), geteuid())

@@ -67,6 +67,7 @@ extension AllowedCall {
     AllowedCall(SYS_sendto), AllowedCall(SYS_recvmsg),  // netlink; sendto for syslog(3) too
     AllowedCall(SYS_connect), AllowedCall(SYS_bind), AllowedCall(SYS_listen),
     AllowedCall(SYS_getsockname), AllowedCall(SYS_epoll_ctl),
+    AllowedCall(SYS_accept4),  // who connects to the control socket
   ]
 
   /// What moves a decoy's bytes, and ends its connections.
@@ -80,12 +81,13 @@ extension AllowedCall {
       ].map { option(SOL_SOCKET, $0) } + [
         option(tcp, TCP_MD5SIG_EXT), option(SOL_UDP, UDP_GRO),
         // A client's channels on UDP.
-        option(SOL_SOCKET, SO_BINDTOIFINDEX), option(Int32(IPPROTO_IP), IP_PKTINFO),
+        option(SOL_SOCKET, SO_BINDTOIFINDEX), option(SOL_SOCKET, SO_MARK),
+        option(Int32(IPPROTO_IP), IP_PKTINFO),
         option(Int32(IPPROTO_IP), IP_MTU_DISCOVER),
       ]
     let get = [
       option(SOL_SOCKET, SO_RCVBUF), option(SOL_SOCKET, SO_SNDBUF),
-      option(SOL_PACKET, PACKET_STATISTICS),
+      option(SOL_PACKET, PACKET_STATISTICS), option(SOL_SOCKET, SO_PEERCRED),
     ]
     // isatty(3): syslog(3) prints to standard error too, and glibc asks before it writes there.
     let control: [[ArgumentTest]] = [[.argument(1, is: TCGETS)], [.argument(1, is: rs_tcgets2)]]

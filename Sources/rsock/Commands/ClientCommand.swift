@@ -7,7 +7,7 @@ package import Driver
 package struct ClientOptions: ParsableArguments {
   @Option(
     name: [.customShort("t", allowingJoined: true), .long],
-    help: ArgumentHelp("The server's IPv4 address.", valueName: "address"))
+    help: ArgumentHelp("The server's IPv4 address, or its name.", valueName: "address"))
   var taddr: String?
 
   @Option(
@@ -57,6 +57,6 @@ struct ClientCommand: ParsableCommand {
     var configuration = try settings.client()
     configuration.initialSequence = options.testIsn
     configuration.tunnel.clockOffset = .seconds(options.testClockOffset ?? 0)
-    throw ExitCode(dial(configuration, in: try settings.process()))
+    throw ExitCode(dial(configuration, in: try settings.process(), control: try settings.control()))
   }
 }

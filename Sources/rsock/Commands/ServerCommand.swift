@@ -8,7 +8,7 @@ package struct ServerOptions: ParsableArguments {
   @Option(
     name: [.customShort("t", allowingJoined: true), .long],
     help: ArgumentHelp(
-      "The app that gets the datagrams, for example 127.0.0.1:9999.",
+      "The app that gets the datagrams, for example 127.0.0.1:9999; a name will do.",
       valueName: "address:port"))
   var taddr: String?
 
@@ -50,6 +50,7 @@ struct ServerCommand: ParsableCommand {
     var settings = try options.settings()
     if settings.printsRules { return try printRules(settings.serverRules(), settings.carriers()) }
     let configuration = try settings.server()
-    throw ExitCode(serve(configuration, in: try settings.process()))
+    throw ExitCode(
+      serve(configuration, in: try settings.process(), control: try settings.control()))
   }
 }

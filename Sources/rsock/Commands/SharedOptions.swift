@@ -86,6 +86,12 @@ struct SharedOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "Mark the tunnel's packets (SO_MARK), so that rules of routing and firewall tell them apart.",
+      valueName: "number"))
+  var mark: String?
+
+  @Option(
+    help: ArgumentHelp(
       "How datagrams are spread over the channels; this version has random. (default: random)",
       valueName: "schedule"))
   var schedule: String?
@@ -98,6 +104,12 @@ struct SharedOptions: ParsableArguments {
     help: ArgumentHelp(
       "Log to this file. (default: standard error; with --daemon=1 syslog)", valueName: "path"))
   var log: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Take requests of rsock status, reconnect and stop at this Unix socket. (default: in the runtime directory)",
+      valueName: "path"))
+  var control: String?
 
   @Flag(name: .shortAndLong, help: "Log all that may help to find a fault.")
   var verbose = false
@@ -126,8 +138,9 @@ struct SharedOptions: ParsableArguments {
     let shared: [SettingName: String?] = [
       .ports: ports, .dev: dev, .lcapIp: lcapIp, .type: type, .duration: duration,
       .keepalive: keepalive, .keyFile: keyFile, .key: key, .hash: hash, .cipher: cipher,
-      .limits: limits, .firewall: firewall, .tx: tx, .schedule: schedule, .daemon: daemon,
-      .log: log, .verbose: verbose ? "1" : nil,
+      .limits: limits, .firewall: firewall, .tx: tx, .mark: mark, .schedule: schedule,
+      .daemon: daemon,
+      .log: log, .control: control, .verbose: verbose ? "1" : nil,
       .noSandbox: noSandbox ? "1" : nil, .capTimeout: capTimeout, .unPath: unPath,
     ]
     let options = shared.merging(own) { _, own in own }.compactMapValues { $0 }

@@ -11,13 +11,25 @@ extension Setting {
     return address
   }
 
-  /// A server's address as a client names it, and whether there was a port behind it.
-  func serverAddress() throws(StartError) -> (IPAddress, hasPort: Bool) {
+  /// A server as a client names it, and whether there was a port behind it. Where it is a name the
+  /// address is the wildcard.
+  func serverAddress(
+    mayBeNamed: Bool
+  ) throws(StartError) -> (address: IPAddress, name: String?, hasPort: Bool) {
     let (host, port) = try split()
     if let port, self.port(port) == nil { throw badPort(port) }
+    if mayBeNamed, host.looksLikeName { return (.any, String(host), port != nil) }
     let address = try address(in: host)
     guard address.isHost else { throw error("is not the address of a host.") }
-    return (address, port != nil)
+    return (address, nil, port != nil)
+  }
+
+  /// An address or a name, and a port to send to. Where it is a name the address is the wildcard.
+  func namedTarget() throws(StartError) -> (endpoint: Endpoint, name: String?) {
+    let (host, port) = try split()
+    guard host.looksLikeName, let port else { return (try target(), nil) }
+    guard let number = self.port(port) else { throw badPort(port) }
+    return (Endpoint(.any, number), String(host))
   }
 
   /// An address and a port to send to.
@@ -80,18 +92,13 @@ extension Setting {
       throw error("is not an IPv4 address: write it like 192.0.2.1, without leading zeros.")
     }
     throw error(
-      "is a name, and this version takes addresses only: find one with: getent ahostsv4 \(host)")
+      "is a name where only an address will do: find one with: getent ahostsv4 \(host)")
   }
-}
-
-extension IPAddress {
-  /// Whether this may be the address of one host: not 0/8, multicast, reserved or broadcast.
-  fileprivate var isHost: Bool { (0x0100_0000..<0xe000_0000).contains(ipv4) }
 }
 
 extension Substring {
   /// Whether this could be a host's name (RFC 1123): its last label is not a number. Only such a
-  /// text is put into a command for the user to copy.
+  /// text is looked up, or put into a command for the user to copy.
   fileprivate var looksLikeName: Bool {
     let labels = split(separator: ".")
     let isName = utf8.allSatisfy {
@@ -102,6 +109,7 @@ extension Substring {
       default: false
       }
     }
-    return isName && labels.last?.allSatisfy(\.isNumber) == false && first != "-"
+    return isName && utf8.count <= 253 && labels.last?.allSatisfy(\.isNumber) == false
+      && first != "-"
   }
 }

@@ -17,6 +17,19 @@ extension Setting {
     return number
   }
 
+  /// A mark of packets, in decimal or with 0x in front.
+  func mark() throws(StartError) -> UInt32 {
+    let isHexadecimal = text.lowercased().hasPrefix("0x")
+    let digits = isHexadecimal ? text.dropFirst(2) : text[...]
+    guard digits.first?.isHexDigit == true,
+      let mark = UInt32(digits, radix: isHexadecimal ? 16 : 10), mark > 0
+    else {
+      throw error(
+        "is no mark: use a number from 1 to 4294967295, for example \(example("0x51")).")
+    }
+    return mark
+  }
+
   /// 0 or 1.
   func flag() throws(StartError) -> Bool {
     switch text {
@@ -38,7 +51,8 @@ extension Setting {
 
   /// The path of a file.
   func path() throws(StartError) -> String {
-    if text.isEmpty { throw error("is no path: for example \(example("/var/log/rsock.log")).") }
+    let sample = name == .control ? "/run/rsock/rsock.sock" : "/var/log/rsock.log"
+    if text.isEmpty { throw error("is no path: for example \(example(sample)).") }
     return text
   }
 

@@ -18,11 +18,13 @@ package enum SettingName: String, CaseIterable, Sendable {
   case daemon
   case verbose
   case log
+  case control
   case capTimeout = "cap_timeout"
   case keepalive
   case unPath
   case firewall
   case tx
+  case mark
   case schedule
   case limits
   case decoy
@@ -32,7 +34,7 @@ package enum SettingName: String, CaseIterable, Sendable {
   /// Whether the setting stands at the top of the file; the others are in its `param`.
   var isTopLevel: Bool {
     switch self {
-    case .daemon, .verbose, .log, .noSandbox: true
+    case .daemon, .verbose, .log, .control, .noSandbox: true
     default: false
     }
   }

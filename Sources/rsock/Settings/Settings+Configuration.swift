@@ -8,7 +8,7 @@ extension Settings {
   /// A server's configuration.
   package mutating func server() throws(StartError) -> ServerConfiguration {
     var tunnel = try tunnel(atMostPorts: Self.mostServerPorts)
-    guard let target = try self[.taddr]?.target() else {
+    guard let (target, targetName) = try self[.taddr]?.namedTarget() else {
       throw StartError(
         .usage,
         "--taddr is missing: name the app that gets the datagrams, for example -t 127.0.0.1:9999."
@@ -20,6 +20,7 @@ extension Settings {
       &tunnel, as: .server, otherwise: "no key: anyone who can reach the ports can use this server")
     tunnel.limits = try self[.limits]?.limits().limits ?? tunnel.limits
     var configuration = ServerConfiguration(tunnel: tunnel, target: target)
+    configuration.targetName = targetName
     configuration.decoy = try decoy(for: tunnel.keys, tunnel.carriers)
     return configuration
   }
@@ -27,7 +28,7 @@ extension Settings {
   /// A client's configuration.
   package mutating func client() throws(StartError) -> ClientConfiguration {
     var tunnel = try tunnel(atMostPorts: Self.mostPorts)
-    let server = try serverAddress()
+    let (server, serverName) = try server()
     guard let listen = try self[.ludp]?.listener() else {
       throw StartError(
         .usage, "--ludp is missing: say where the app sends to, for example -l 127.0.0.1:30000.")
@@ -39,8 +40,10 @@ extension Settings {
       otherwise: "no key: what the tunnel carries can be read and forged on the way"
     )
     tunnel.limits = try clientLimits() ?? tunnel.limits
-    return ClientConfiguration(
+    var configuration = ClientConfiguration(
       tunnel: tunnel, server: server, listen: listen, maxChannels: channels)
+    configuration.serverName = serverName
+    return configuration
   }
 
   /// What rules for a server need.
@@ -50,7 +53,9 @@ extension Settings {
 
   /// What rules for a client need.
   package mutating func clientRules() throws(StartError) -> RulesRole {
-    .client(server: try serverAddress(), ports: try tunnel(atMostPorts: Self.mostPorts).ports)
+    .client(
+      server: try server(mayBeNamed: false).address,
+      ports: try tunnel(atMostPorts: Self.mostPorts).ports)
   }
 
   /// The carriers that rules are for.
@@ -68,6 +73,11 @@ extension Settings {
       notes: notes)
   }
 
+  /// Where and how the process is to be asked.
+  package func control() throws(StartError) -> ControlConfiguration {
+    ControlConfiguration(path: try self[.control]?.path(), codec: .jsonLines)
+  }
+
   /// Whether `--firewall=print` was said.
   package var printsRules: Bool { self[.firewall]?.text == "print" }
 
@@ -75,14 +85,16 @@ extension Settings {
   private static let mostServerPorts = 1024
   private static let mostPorts = 65535
 
-  private mutating func serverAddress() throws(StartError) -> IPAddress {
+  private mutating func server(
+    mayBeNamed: Bool = true
+  ) throws(StartError) -> (address: IPAddress, name: String?) {
     guard let taddr = self[.taddr] else {
       throw StartError(
         .usage, "--taddr is missing: name the server, for example --taddr=192.0.2.1.")
     }
-    let (server, hasPort) = try taddr.serverAddress()
+    let (address, name, hasPort) = try taddr.serverAddress(mayBeNamed: mayBeNamed)
     if hasPort { notes.append("\(taddr.place): the port is ignored: --ports says the server's") }
-    return server
+    return (address, name)
   }
 
   private mutating func tunnel(atMostPorts limit: Int) throws(StartError) -> TunnelConfiguration {
@@ -100,6 +112,7 @@ extension Settings {
     try self[.schedule]?.schedule()
     if let firewall = self[.firewall] { tunnel.firewall = try firewall.firewallMode() }
     if let transmit = self[.tx] { tunnel.transmit = try transmit.word() }
+    tunnel.mark = try self[.mark]?.mark()
     ignore(.capTimeout, "rsock does not use libpcap")
     ignore(.unPath, "the original did not use it either")
     return tunnel

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 static inline struct sockaddr_in cs_inet(uint32_t address, uint16_t port) {
   struct sockaddr_in name;
@@ -53,6 +54,14 @@ static inline ssize_t cs_recvfrom(int fd, void *bytes, size_t count, uint32_t *a
     *port = ntohs(name.sin_port);
   }
   return received;
+}
+
+static inline int cs_connect_unix(int fd, const char *path) {
+  struct sockaddr_un name;
+  memset(&name, 0, sizeof name);
+  name.sun_family = AF_UNIX;
+  strncpy(name.sun_path, path, sizeof name.sun_path - 1);
+  return connect(fd, (const struct sockaddr *)&name, sizeof name);
 }
 
 static inline int cs_bind_packet(int fd, uint16_t protocol, int interface) {

@@ -168,6 +168,11 @@ final class Host {
     finish(at: now)
   }
 
+  func reconnect(at now: Instant) {
+    engine.reconnect(at: now)
+    finish(at: now)
+  }
+
   func close(at now: Instant) {
     engine.close(at: now, into: &segments)
     finish(at: now)

@@ -1,0 +1,68 @@
+// What there is to say about a channel.
+
+public import Wire
+
+/// A channel as it is at one moment.
+public struct ChannelStatus: Hashable, Sendable {
+  /// What a channel is good for.
+  public enum State: String, Hashable, Sendable, CaseIterable {
+    /// It is being opened.
+    case dialling
+    /// Nothing speaks against its path.
+    case healthy
+    /// It is being probed: nothing was heard for a while, or an RST or FIN came.
+    case doubtful
+    /// Its probes stayed unanswered.
+    case silent
+    /// It was closed and waits for the other side, or for what was overtaken.
+    case closing
+  }
+
+  /// The channel's name within the session, the same at both ends.
+  public let id: UInt32
+  /// How it looks on the wire.
+  public let carrier: Carrier
+  /// Its two ends.
+  public let tuple: FourTuple
+  /// What it is good for.
+  public let state: State
+  /// How long it has been open; nil where it has not opened yet.
+  public let age: Duration?
+  /// How long nothing valid has been received on it.
+  public let silence: Duration
+  /// The smoothed round-trip time; nil where none was measured.
+  public let roundTrip: Duration?
+  /// What was sent on it since it opened.
+  public let sent: ChannelTraffic
+  /// What was received on it since it opened: what fits the channel's state, not what was dropped.
+  public let received: ChannelTraffic
+}
+
+extension ChannelStatus {
+  init(_ channel: borrowing Channel, at now: Instant) {
+    id = channel.id
+    carrier = channel.carrier.kind
+    tuple = channel.tuple
+    state = State(channel.state, channel.liveness.health)
+    age = channel.openedAt.map { now - $0 }
+    silence = now - channel.liveness.lastHeard
+    roundTrip = channel.liveness.roundTrip.smoothed
+    sent = channel.sent
+    received = channel.received
+  }
+}
+
+extension ChannelStatus.State {
+  init(_ state: Channel.State, _ health: Health) {
+    switch state {
+    case .synSent, .helloSent, .unconfirmed: self = .dialling
+    case .closing, .lingering: self = .closing
+    case .open:
+      switch health {
+      case .healthy: self = .healthy
+      case .doubtful: self = .doubtful
+      case .silent: self = .silent
+      }
+    }
+  }
+}
