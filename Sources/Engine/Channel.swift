@@ -128,11 +128,12 @@ struct Channel: ~Copyable {
     liveness = Liveness(at: now)
   }
 
-  /// The handshake is over: frames flow, and are counted.
+  /// The handshake is over: frames flow, and are counted. What was sent before was the handshake's.
   mutating func open(at now: Instant) {
     state = .open
     firstMessage = []
     openedAt = now
+    sent = ChannelTraffic()
   }
 
   /// Whether it is a dial whose server has not answered with its Hello.

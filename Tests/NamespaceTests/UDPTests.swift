@@ -113,9 +113,12 @@ extension NamespaceTests {
         try router.namespace.run(
           "nft",
           """
-          table inet block { chain forward { type filter hook forward priority 0;
-            meta l4proto \(blocked) drop
-          } }
+          table inet block {
+            chain forward {
+              type filter hook forward priority 0
+              meta l4proto \(blocked) drop
+            }
+          }
           """)
         let start = now()
         let tunnel = try Tunnel(from: client, to: server, options("all", .sealed))
@@ -152,7 +155,10 @@ extension NamespaceTests {
         try tunnel.target.drain()
         let after = Load(size: 1000, rate: 1000, count: 2000, seed: 3)
         let (up, down) = try tunnel.exchange(up: after, down: after)
-        #expect(up.isComplete(after) && down.isComplete(after), "\(up) \(down)")
+        // Without a key a forged frame is a frame: a channel that believed its number loses some more.
+        let least = protection == .sealed ? 2000 : 1900
+        #expect(up.received >= least && down.received >= least, "\(up) \(down)")
+        #expect(up.damaged == 0 && down.damaged == 0, "\(up) \(down)")
         try tunnel.stop()
       }
     }

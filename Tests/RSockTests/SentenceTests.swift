@@ -144,7 +144,6 @@ import Testing
     ),
     (server + ["--type=sctp"], "--type: \"sctp\" is unknown: use tcp, udp or all."),
     (server + ["--type=tcp,"], "--type: \"tcp,\" is unknown: use tcp, udp or all."),
-    (server + ["--type="], "--type: \"\" is unknown: use tcp, udp or all."),
     (
       server + ["--type=udp", "--decoy=127.0.0.1:80", "--hash=correct-horse"],
       "--decoy: \"127.0.0.1:80\" is shown to TCP connections, and there are none: use --type=tcp or all."

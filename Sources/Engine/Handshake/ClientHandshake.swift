@@ -8,11 +8,11 @@ extension TunnelEngine {
   public mutating func dial(
     slot: Int, tuple: FourTuple, path: Path, into segments: inout SegmentBatch, at now: Instant
   ) -> Int {
-    let carrier = dialer?.slots[slot].carrier ?? .tcp
+    let carrier = connection(dialer?.slots[slot].carrier ?? .tcp, on: tuple, at: now)
     let index = addChannel(
       Channel(
         tuple: tuple, id: drawChannelNumber(), session: 0, slot: slot, state: .synSent,
-        carrier: connection(carrier, on: tuple, at: now), path: path, peerSegmentSize: 0, at: now))
+        carrier: carrier, path: path, peerSegmentSize: 0, at: now))
     sendOpening(on: index, into: &segments, at: now)
     retryLater(index, at: now)
     return index
@@ -226,8 +226,6 @@ extension TunnelEngine {
   ) {
     counters.channelsOpened &+= 1
     channels[index].open(at: now)
-    // The acknowledgment of the SYN-ACK was the handshake's.
-    channels[index].sent = ChannelTraffic()
     _ = channels[index].liveness.heard(at: now)
     channels[index].keepaliveAt = now + random.jittered(keepalive)
     let previous = takeSlot(for: index, at: now)
