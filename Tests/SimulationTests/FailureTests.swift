@@ -248,7 +248,7 @@ import Wire
   func forgedResetWhileOpening(_ flags: TCPFlags, _ direction: World.Direction) {
     let world = World()
     var hit: Set<Endpoint> = []
-    world.middlebox = { packet, way in
+    world.middlebox = { [unowned world] packet, way in
       let server = way == .toClient ? packet.source : packet.destination
       let isHello = packet.firstByte == 0x16
       if way == direction, packet.payloadLength > 0, isHello == (way == .toClient),
