@@ -31,10 +31,9 @@ func runClient(
   let role = ClientRole(
     configuration: configuration, ruleset: ruleset, apps: apps, interface: start.device?.index)
   try start.run(
-    engine, role,
-    keeping: .netAdmin,
+    engine, role, keeping: .netAdmin,
     greeting:
-      "client ready: apps send to \(configuration.listen), the server is \(configuration.serverName ?? "\(configuration.server)")",
+      "client ready: apps send to \(configuration.listen), the server is \(configuration.serverText)",
     process: &process)
 }
 
@@ -82,11 +81,9 @@ struct ClientRole: TunnelRole, ~Copyable {
 
   var places: ProgramStatus.Places {
     ProgramStatus.Places(
-      taddr: serverText, address: isServerKnown ? "\(server)" : nil,
+      taddr: configuration.serverText, address: isServerKnown ? "\(server)" : nil,
       listen: configuration.listen, ports: configuration.tunnel.ports)
   }
-
-  private var serverText: String { configuration.serverName ?? "\(configuration.server)" }
 
   private var isServerKnown: Bool { server != .any }
 
@@ -147,7 +144,7 @@ struct ClientRole: TunnelRole, ~Copyable {
     default:
       if case .connected = event { name?.isHeard() }
       if case .disconnected = event { name?.fellSilent(at: tunnel.now) }
-      tunnel.logEvent(event, peer: "the server \(serverText)")
+      tunnel.logEvent(event, peer: "the server \(configuration.serverText)")
     }
   }
 

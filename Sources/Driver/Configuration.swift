@@ -73,6 +73,9 @@ public struct ServerConfiguration: Hashable, Sendable {
   /// The TCP service that strangers see; nil where they see nothing. Only where there is a key.
   public var decoy: Endpoint?
 
+  /// The target as the user named it.
+  var targetText: String { targetName.map { "\($0):\(target.port)" } ?? "\(target)" }
+
   /// A configuration from its parts.
   public init(tunnel: TunnelConfiguration, target: Endpoint) {
     self.tunnel = tunnel
@@ -94,6 +97,9 @@ public struct ClientConfiguration: Hashable, Sendable {
   public var maxChannels: Int
   /// For tests: the initial sequence number of each channel.
   public var initialSequence: UInt32?
+
+  /// The server as the user named it.
+  var serverText: String { serverName ?? "\(server)" }
 
   /// A configuration from its parts.
   public init(

@@ -37,7 +37,7 @@ func runServer(
     engine, role, udp: udp, keeping: hasDecoy ? [.netAdmin, .netBindService] : .netAdmin,
     decoyPorts: hasDecoy ? tunnel.ports : nil,
     greeting:
-      "server ready: \(kinds) ports \(tunnel.ports), datagrams go to \(configuration.targetName.map { "\($0):\(configuration.target.port)" } ?? "\(configuration.target)")",
+      "server ready: \(kinds) ports \(tunnel.ports), datagrams go to \(configuration.targetText)",
     process: &process)
 }
 
@@ -160,13 +160,13 @@ struct ServerRole: TunnelRole, ~Copyable {
     if tunnel.messages.refusals > 0, !hasReportedRefusal {
       hasReportedRefusal = true
       tunnel.log.warning(
-        "\(targetText) refuses datagrams: is the app that --taddr names running?")
+        "\(configuration.targetText) refuses datagrams: is the app that --taddr names running?")
     }
   }
 
   var places: ProgramStatus.Places {
     ProgramStatus.Places(
-      taddr: targetText, address: isTargetKnown ? "\(target)" : nil, listen: nil,
+      taddr: configuration.targetText, address: isTargetKnown ? "\(target)" : nil, listen: nil,
       ports: configuration.tunnel.ports)
   }
 
@@ -185,10 +185,6 @@ struct ServerRole: TunnelRole, ~Copyable {
   mutating func advance(_ tunnel: inout Tunnel) {
     decoy?.advance(&ruleset, &tunnel)
     if let address = name?.advance(tunnel) { target.address = address }
-  }
-
-  private var targetText: String {
-    configuration.targetName.map { "\($0):\(target.port)" } ?? "\(target)"
   }
 
   private var isTargetKnown: Bool { target.address != .any }

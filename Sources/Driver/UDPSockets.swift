@@ -16,7 +16,7 @@ struct UDPSockets: ~Copyable {
   /// Segments that the kernel did not take, since the start.
   private(set) var lost = 0
 
-  /// Whether a socket is watched for the first time.
+  /// What epoll calls the socket of a port.
   static func token(ofPort port: UInt16) -> UInt64 { Token.firstOfUDP + UInt64(port) }
 
   /// Takes a socket in.
