@@ -111,12 +111,9 @@ public struct LocalConnection: ~Copyable {
   /// The effective user of the program at the other end, as it was when it connected or began to listen
   /// (SO_PEERCRED).
   public func peerUser() throws(SystemError) -> UInt32 {
-    let number = descriptor.rawValue
     var credentials = ucred()
-    var length = socklen_t(MemoryLayout<ucred>.size)
-    try check("read SO_PEERCRED") {
-      unsafe getsockopt(number, SOL_SOCKET, SO_PEERCRED, &credentials, &length)
-    }
+    try readOption(
+      "SO_PEERCRED", of: descriptor, level: SOL_SOCKET, option: SO_PEERCRED, into: &credentials)
     return credentials.uid
   }
 

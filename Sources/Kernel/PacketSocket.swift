@@ -68,12 +68,10 @@ public struct PacketSocket: ~Copyable {
 
   /// Packets that found the receive buffer full since the last call.
   public func drops() throws(SystemError) -> UInt32 {
-    let number = descriptor.rawValue
     var statistics = tpacket_stats()
-    var length = socklen_t(MemoryLayout<tpacket_stats>.size)
-    try check("read PACKET_STATISTICS") {
-      unsafe getsockopt(number, SOL_PACKET, PACKET_STATISTICS, &statistics, &length)
-    }
+    try readOption(
+      "PACKET_STATISTICS", of: descriptor, level: SOL_PACKET, option: PACKET_STATISTICS,
+      into: &statistics)
     return statistics.tp_drops
   }
 }

@@ -28,6 +28,16 @@ func setOption(
   }
 }
 
+/// Reads an option into `value`, which has its size.
+func readOption<Value: BitwiseCopyable>(
+  _ name: String, of socket: borrowing Descriptor, level: Int32, option: Int32,
+  into value: inout Value
+) throws(SystemError) {
+  let descriptor = socket.rawValue
+  var length = socklen_t(MemoryLayout<Value>.size)
+  try check("read \(name)") { unsafe getsockopt(descriptor, level, option, &value, &length) }
+}
+
 /// Marks everything that the socket sends, for rules of routing and firewall (socket(7), SO_MARK).
 func setMark(_ mark: UInt32?, of socket: borrowing Descriptor) throws(SystemError) {
   guard let mark else { return }
@@ -78,12 +88,8 @@ func enlarge(
   } catch let error where error.code == EPERM {
     try setOption(name, of: socket, level: SOL_SOCKET, option: plain, to: size)
   }
-  let descriptor = socket.rawValue
   var doubled: Int32 = 0
-  var length = socklen_t(MemoryLayout<Int32>.size)
-  try check("read \(name)") {
-    unsafe getsockopt(descriptor, SOL_SOCKET, plain, &doubled, &length)
-  }
+  try readOption(name, of: socket, level: SOL_SOCKET, option: plain, into: &doubled)
   // The kernel doubles the number for its own overhead, and tells the doubled one.
   let granted = Int(doubled) / 2
   guard granted < size else { return nil }
