@@ -99,10 +99,11 @@ extension NamespaceTests {
         try program.waitForText("client ready")
         try wait(for: "the resolver") { try children(of: program.pid).count == 1 }
         let resolver = try #require(try children(of: program.pid).first)
-        try wait(for: "no_new_privs") { try status(of: resolver, "NoNewPrivs") == "1" }
+        // Until its exec it is a copy of rsock.
         for field in ["CapPrm", "CapEff", "CapInh", "CapAmb"] {
-          #expect(try status(of: resolver, field) == "0000000000000000", "\(field)")
+          try wait(for: "\(field)") { try status(of: resolver, field) == "0000000000000000" }
         }
+        #expect(try status(of: resolver, "NoNewPrivs") == "1")
         program.killNow()
         try wait(for: "the resolver's end") { kill(resolver, 0) != 0 }
 
