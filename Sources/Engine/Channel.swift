@@ -66,7 +66,10 @@ struct Channel: ~Copyable {
   /// Client: which of the dialer's slots it belongs to.
   let slot: Int
   var state: State
-  var carrier: CarrierState
+  /// Its connection: one of the two. They lie apart because every segment changes one, and the payload
+  /// of an enumeration is copied for each change.
+  var tcp: TCPConnection?
+  var udp: UDPConnection?
   var liveness: Liveness
   var path: Path
   /// What the peer can receive, in bytes of frames: the least of MSS and Hello.
@@ -122,7 +125,10 @@ struct Channel: ~Copyable {
     self.claim = claim
     self.slot = slot
     self.state = state
-    self.carrier = carrier
+    switch carrier {
+    case .tcp(let connection): tcp = connection
+    case .udp(let connection): udp = connection
+    }
     self.path = path
     self.peerSegmentSize = peerSegmentSize
     liveness = Liveness(at: now)

@@ -5,9 +5,9 @@
 public import Wire
 
 extension TunnelEngine {
-  /// Takes a batch of received packets, or of datagrams of a kernel UDP socket. The datagrams refer to the packets' bytes, which are opened
-  /// where they lie, so deliver them before the batch is filled again; `replies` is what the protocol
-  /// answers at once.
+  /// Takes a batch of received packets, or of datagrams of a kernel UDP socket. The datagrams refer to the
+  /// packets' bytes, which are opened where they lie, so deliver them before the batch is filled again;
+  /// `replies` is what the protocol answers at once.
   public mutating func decapsulate(
     _ packets: inout PacketBatch, by carrier: Carrier = .tcp,
     into datagrams: inout DatagramBatch, replies: inout SegmentBatch, at now: Instant

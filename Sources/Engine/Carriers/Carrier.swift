@@ -78,16 +78,11 @@ enum CarrierState: Sendable {
 }
 
 extension Channel {
-  /// The connection of a channel of fake TCP; nil on others.
-  var tcp: TCPConnection? {
+  /// A copy of its connection, to be switched over.
+  var carrier: CarrierState {
     @inline(__always) get {
-      switch carrier {
-      case .tcp(let connection): connection
-      case .udp: nil
-      }
-    }
-    @inline(__always) set {
-      if let newValue { carrier = .tcp(newValue) }
+      guard let tcp else { return .udp(udp ?? UDPConnection()) }
+      return .tcp(tcp)
     }
   }
 }
@@ -112,16 +107,15 @@ extension TunnelEngine {
   ) {
     channels[index].sent.count(segments: segmentCount, bytes: payloadLength)
     switch channels[index].carrier {
-    case .tcp(var connection):
+    case .tcp:
       // PSH only on a segment alone: a kernel would set it on a run's last segment, which software
       // GRO then lets overtake the others.
       var flags: TCPFlags = segmentCount == 1 ? [.ack, .psh] : .ack
       if isClose { flags.insert(.fin) }
-      let header = connection.nextHeader(
-        channels[index].tuple, flags: flags, payloadLength: payloadLength,
-        segmentCount: segmentCount)
-      channels[index].carrier = .tcp(connection)
-      finish(header, on: index, into: &segments)
+      let tuple = channels[index].tuple
+      let header = channels[index].tcp?.nextHeader(
+        tuple, flags: flags, payloadLength: payloadLength, segmentCount: segmentCount)
+      if let header { finish(header, on: index, into: &segments) }
     case .udp:
       if isClose { channels[index].udp?.hasSentClose = true }
       segments.finishRun()

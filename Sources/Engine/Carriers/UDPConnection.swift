@@ -68,21 +68,6 @@ struct UDPToken: Sendable {
   }
 }
 
-extension Channel {
-  /// The connection of a channel on UDP; nil on others.
-  var udp: UDPConnection? {
-    get {
-      switch carrier {
-      case .tcp: nil
-      case .udp(let connection): connection
-      }
-    }
-    set {
-      if let newValue { carrier = .udp(newValue) }
-    }
-  }
-}
-
 // Sending.
 extension TunnelEngine {
   /// Sends a message without a channel's number in front.
