@@ -229,7 +229,8 @@ extension NamespaceTests {
         #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
         #expect(askers.count == 16)
         #expect(try client.status().sessions[0].channels.count == 10)
-        #expect(try tunnel.client.residentBytes() - memory < 4 << 20)
+        let growth = try tunnel.client.residentBytes() - memory
+        #expect(growth < 4 << 20 || Installation.isSanitized, "the client grew by \(growth) bytes")
         withExtendedLifetime(askers) {}
         try tunnel.stop()
       }
