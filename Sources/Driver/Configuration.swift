@@ -95,6 +95,8 @@ public struct ClientConfiguration: Hashable, Sendable {
   public var listen: Endpoint
   /// How many channels may live at once.
   public var maxChannels: Int
+  /// How datagrams are spread over the channels, both ways.
+  public var schedule = Schedule.adaptive
   /// For tests: the initial sequence number of each channel.
   public var initialSequence: UInt32?
 

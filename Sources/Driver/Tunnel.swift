@@ -48,7 +48,9 @@ struct Tunnel: ~Copyable {
   var packets = PacketBatch(capacity: 32, slotSize: PacketSocket.slotSize)
   /// Datagrams from apps or targets.
   var datagrams = PacketBatch(capacity: 64, slotSize: DatagramSocket.slotSize)
-  var segments = SegmentBatch(runs: 8192, pieces: 16_384, arenaSize: 1 << 20)
+  /// Has room for copies of all datagrams: a session that sends each twice may seal a copy. Memory that
+  /// nobody writes to is none.
+  var segments = SegmentBatch(runs: 8192, pieces: 16_384, arenaSize: 6 << 20)
   var deliveries = DatagramBatch(datagrams: 16_384, arenaSize: 4 << 20)
   var epoll: Epoll
   var now: Instant

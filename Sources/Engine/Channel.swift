@@ -32,6 +32,8 @@ struct SessionClaim {
   let id: SessionID
   /// The name of the key that the Hello was made with; nil without a key.
   let keyName: String?
+  /// How the client wants datagrams to be spread.
+  let schedule: Schedule
 }
 
 /// One disguised connection: a four-tuple, its carrier's state, its liveness and its timers.
@@ -93,6 +95,8 @@ struct Channel: ~Copyable {
 
   /// What was sent, and what the peer says of it.
   var delivery = Delivery()
+  /// What the scheduler thinks of it.
+  var standing = Standing()
   /// What arrived, and what the peer is to be told of it.
   var reception = Reception()
   var incoming = NumberWindow()

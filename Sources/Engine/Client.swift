@@ -151,7 +151,7 @@ extension TunnelEngine {
   mutating func keepAlive(
     _ index: Int, at now: Instant, into segments: inout SegmentBatch
   ) {
-    let isFirst = dialer?.firstChannel(channels[index].carrier.kind) == index
+    let isFirst = dialer?.firstChannel(channels[index].kind) == index
     if !isFirst && now - sessions[0].lastActive >= Self.parkAfter {
       dialer?.isParked = true
       channelLost(index, at: now)

@@ -16,6 +16,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case repeatedFrame
   /// A report of more than was sent, or of less than an earlier one had.
   case badReport
+  /// A copy, or a piece of one, of a datagram that was sent on two channels and has been delivered.
+  case secondCopy
   /// A frame of a type that this version does not know.
   case unknownFrame
   /// A first payload that is no Hello with a valid cookie, or one that the other side's does not
@@ -78,7 +80,7 @@ public struct Counters: Sendable {
   public internal(set) var channelsOpened: UInt64 = 0
   /// Server: how often a channel on UDP went on behind another address.
   public internal(set) var channelsMoved: UInt64 = 0
-  private var drops: InlineArray<31, UInt64> = .init(repeating: 0)
+  private var drops: InlineArray<32, UInt64> = .init(repeating: 0)
 
   init() {
     precondition(DropReason.allCases.count == drops.count)

@@ -11,6 +11,8 @@ struct Flow {
   let endpoint: Endpoint?
   /// When a datagram last passed, either way.
   var lastActive: Instant
+  /// Which channels its datagrams take.
+  var course = Course()
 }
 
 /// All flows, found by what arrives: an app's endpoint, or a frame's flow id.

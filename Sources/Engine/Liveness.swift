@@ -69,6 +69,7 @@ struct Liveness: Sendable {
   /// When the channel was last doubted after it was healthy.
   private(set) var doubtedAt: Instant
   private(set) var roundTrip = RoundTrip()
+  private var measuredAt: Instant?
   /// When something was first sent since the peer last confirmed anything.
   private var unconfirmedSince: Instant?
   /// A receiver reports so long after the first frame that it has not reported: max(200 ms, srtt/2),
@@ -146,10 +147,14 @@ struct Liveness: Sendable {
     return false
   }
 
-  mutating func measured(_ sample: Duration) {
+  mutating func measured(_ sample: Duration, at now: Instant) {
+    measuredAt = now
     roundTrip.add(sample)
     updatePatience()
   }
+
+  /// Whether the round trip was measured after `moment`.
+  func hasMeasured(since moment: Instant) -> Bool { measuredAt.map { $0 > moment } ?? false }
 
   /// Notes that a round trip of the handshake, retransmissions included, took so long.
   mutating func measuredAtMost(_ duration: Duration) {

@@ -206,7 +206,10 @@ extension TunnelEngine {
       counters.drop(.sessionLimit)
       return nil
     }
-    let index = sessions.insert(Session(id: claim.id, keyName: claim.keyName, at: now))
+    let index = sessions.insert(
+      Session(
+        id: claim.id, keyName: claim.keyName, schedule: claim.schedule, firstNumber: random.next(),
+        at: now))
     bySession[claim.id] = index
     noteUse(of: claim.keyName) { $0.sessions += 1 }
     return index

@@ -19,8 +19,12 @@ struct Session {
   /// Channels by id that an RST or FIN has hit, to be named to the peer on a healthy channel.
   var suspects: [UInt32] = []
   var flowCount = 0
-  /// The number of the next datagram that is cut.
-  var nextCut: UInt32 = 0
+  var scheduler: Scheduler
+  /// The number of the next datagram that is cut, or sent on two channels. A server draws the first one:
+  /// what it sends after a restart must not look like what it sent before.
+  var nextNumber: UInt32
+  /// Which datagrams of those that the peer has given numbers were delivered.
+  var delivered = DeliveryWindow()
   /// Whether a channel of it was ever open.
   var wasConnected = false
   /// When an app last sent a datagram.
@@ -30,9 +34,14 @@ struct Session {
   /// Server: when the session ends, once it has no channel.
   var endsAt = Instant.distantFuture
 
-  init(id: SessionID, keyName: String? = nil, at now: Instant) {
+  init(
+    id: SessionID, keyName: String? = nil, schedule: Schedule, firstNumber: UInt64 = 0,
+    at now: Instant
+  ) {
     self.id = id
     self.keyName = keyName
+    nextNumber = UInt32(truncatingIfNeeded: firstNumber) & FragmentHeader.datagramMask
+    scheduler = Scheduler(schedule, at: now)
     startedAt = now
     lastSent = now
     lastActive = now

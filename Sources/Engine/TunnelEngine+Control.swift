@@ -72,7 +72,7 @@ extension TunnelEngine {
     case .report: receiveReport(payload, on: index, into: &replies, at: now)
     case .suspect: receiveSuspects(payload, on: index, into: &replies, at: now)
     case .close: receiveClose(on: index, into: &replies, at: now)
-    case .keepalive, .datagram, .fragment: break
+    case .keepalive, .datagram, .copy, .fragment: break
     }
   }
 
@@ -95,7 +95,7 @@ extension TunnelEngine {
     }
     let elapsed = Int32(bitPattern: Self.microseconds(now) &- payload.be32(at: 0))
     guard elapsed >= 0, .microseconds(elapsed) < RoundTrip.limit else { return }
-    channels[index].liveness.measured(.microseconds(max(elapsed, 1)))
+    channels[index].liveness.measured(.microseconds(max(elapsed, 1)), at: now)
     confirmed(index, into: &segments, at: now)
   }
 }

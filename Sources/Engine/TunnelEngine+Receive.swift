@@ -178,12 +178,20 @@ extension TunnelEngine {
       if channels[index].state == .unconfirmed, !confirm(index, into: &replies, at: now) {
         return validEnd
       }
-      if type == .datagram {
+      switch type {
+      case .datagram:
+        oweReport(on: index, at: now)
         deliver(frame.flow, frame.payload, from: index, to: &datagrams, at: now)
-      } else if type == .fragment {
+      case .copy:
+        oweReport(on: index, at: now)
+        if let payload = takeCopy(frame.payload, of: packets, from: index, at: now) {
+          deliver(frame.flow, payload, from: index, to: &datagrams, at: now)
+        }
+      case .fragment:
+        oweReport(on: index, at: now)
         receiveFragment(
           packets.bytes(frame.payload), of: frame.flow, from: index, to: &datagrams, at: now)
-      } else {
+      default:
         receiveControl(
           type, packets.bytes(frame.payload), on: index, replies: &replies, at: now)
       }
@@ -249,7 +257,6 @@ extension TunnelEngine {
     _ id: UInt16, _ payload: Range<Int>, from channel: Int, to datagrams: inout DatagramBatch,
     at now: Instant
   ) {
-    oweReport(on: channel, at: now)
     guard let (index, destination) = receiver(id, of: channels[channel].session, at: now) else {
       return
     }

@@ -12,56 +12,6 @@ public enum DatagramOrigin: Sendable {
   case flow(Int)
 }
 
-/// A run of segments while it is being put together. Small frames share a segment, as many as there is
-/// room for: the first segment takes what fits the channel, each one behind it as much as the first.
-struct OpenRun {
-  let channel: Int
-  /// Bytes that the channel's window and an IP packet have room for.
-  let room: Int
-  let limit: Int
-  /// The most bytes of one segment.
-  let segmentLimit: Int
-  private(set) var segmentSize = 0
-  private(set) var total = 0
-  private(set) var count = 0
-  /// The bytes of the newest segment.
-  private var last = 0
-
-  init(channel: Int, room: Int, limit: Int, segmentLimit: Int) {
-    self.channel = channel
-    self.room = min(room, SegmentBatch.runPayloadLimit)
-    self.limit = limit
-    self.segmentLimit = segmentLimit
-  }
-
-  /// Whether a frame of `size` bytes can be next.
-  @inline(__always)
-  func accepts(_ size: Int) -> Bool { total &+ size <= room && (joins(size) || begins(size)) }
-
-  /// Whether it fits into the newest segment.
-  @inline(__always)
-  func joins(_ size: Int) -> Bool {
-    count > 0 && last &+ size <= (count == 1 ? segmentLimit : segmentSize)
-  }
-
-  /// Whether another segment can begin with it: only the last one is shorter.
-  @inline(__always)
-  private func begins(_ size: Int) -> Bool {
-    count < limit && (count == 0 || last == segmentSize && size <= segmentSize)
-  }
-
-  mutating func add(_ size: Int) {
-    if joins(size) {
-      last &+= size
-    } else {
-      last = size
-      count &+= 1
-    }
-    if count == 1 { segmentSize = last }
-    total &+= size
-  }
-}
-
 extension TunnelEngine {
   /// Puts a batch of datagrams on channels. The segments refer to the datagrams' bytes, which are
   /// sealed where they lie, so send them before the batch is filled again.
@@ -69,17 +19,39 @@ extension TunnelEngine {
     _ datagrams: inout PacketBatch, from origin: DatagramOrigin,
     into segments: inout SegmentBatch, at now: Instant
   ) {
+    if let session = session(of: origin), sessions[session].scheduler.schedule == .redundant {
+      encapsulateTwice(&datagrams, from: origin, of: session, into: &segments, at: now)
+    } else {
+      encapsulate(&datagrams, from: origin, in: nil, into: &segments, at: now)
+    }
+  }
+
+  private func session(of origin: DatagramOrigin) -> Int? {
+    switch origin {
+    case .apps: 0
+    case .flow(let index): flows.contains(index) ? flows[index].session : nil
+    }
+  }
+
+  /// Puts a batch of datagrams on channels, or in one turn of a redundant session a copy of each.
+  mutating func encapsulate(
+    _ datagrams: inout PacketBatch, from origin: DatagramOrigin, in turn: Copy.Turn?,
+    into segments: inout SegmentBatch, at now: Instant
+  ) {
     var run: OpenRun?
     for index in 0..<datagrams.count {
       let slot = datagrams.slot(index)
-      guard let flow = flow(of: slot, origin, at: now) else { continue }
+      guard let flow = flow(of: slot, origin, in: turn, at: now) else { continue }
       noteSent(flow, at: now)
+      let id = flows[flow].id
       let step = slot.segmentSize > 0 ? slot.segmentSize : max(slot.length, 1)
       var offset = slot.offset
       let end = slot.offset &+ slot.length
       repeat {
         let payload = offset..<min(offset &+ step, end)
-        put(payload, of: flow, in: &datagrams, run: &run, into: &segments, at: now)
+        let copy = turn.map { Copy(turn: $0, datagram: takeNumber(of: flows[flow].session)) }
+        let outgoing = OutgoingDatagram(payload: payload, flow: flow, id: id, copy: copy)
+        put(outgoing, in: &datagrams, run: &run, into: &segments, at: now)
         offset = payload.upperBound
       } while offset < end
     }
@@ -87,9 +59,11 @@ extension TunnelEngine {
   }
 
   private mutating func flow(
-    of slot: PacketSlot, _ origin: DatagramOrigin, at now: Instant
+    of slot: PacketSlot, _ origin: DatagramOrigin, in turn: Copy.Turn?, at now: Instant
   ) -> Int? {
     switch origin {
+    // The first turn has made the flow, or counted why there is none.
+    case .apps where turn == .second: return flows.index(endpoint: slot.source)
     case .apps: return clientFlow(of: slot.source, at: now)
     case .flow(let index): return flows.contains(index) ? index : nil
     }
@@ -104,51 +78,79 @@ extension TunnelEngine {
   }
 
   private mutating func put(
-    _ payload: Range<Int>, of flow: Int, in datagrams: inout PacketBatch,
-    run: inout OpenRun?, into segments: inout SegmentBatch, at now: Instant
+    _ datagram: OutgoingDatagram, in datagrams: inout PacketBatch, run: inout OpenRun?,
+    into segments: inout SegmentBatch, at now: Instant
   ) {
-    let size = frameOverhead &+ payload.count
-    let (id, session) = (flows[flow].id, flows[flow].session)
-    if run?.accepts(size) != true {
+    let prefix = datagram.prefix
+    let size = frameOverhead &+ prefix.byteCount &+ datagram.payload.count
+    let flow = datagram.flow
+    let hasRoom = run?.accepts(size) == true
+    if !hasRoom || run?.flow != flow && !mayJoin(run?.channel, flow, at: now) {
       finish(&run, into: &segments, at: now)
-      guard hasCandidate(session) else {
-        return hold(datagrams.bytes(payload), flow: id, at: now)
+      guard hasCandidate(flows[flow].session) else {
+        return hold(datagram, in: datagrams, at: now)
       }
-      guard let channel = pickChannel(session, for: size, at: now) else {
+      guard let channel = pickChannel(for: datagram, size, at: now) else {
         return counters.drop(.windowFull)
       }
       guard size <= channels[channel].segmentSize else {
-        let whole = Cuttable(payload: payload, flow: id, session: session)
-        return cut(whole, on: channel, in: &datagrams, run: &run, into: &segments, at: now)
+        return cut(datagram, on: channel, in: &datagrams, run: &run, into: &segments, at: now)
       }
-      begin(&run, on: channel, into: &segments)
+      begin(&run, on: channel, for: flow, into: &segments)
     }
-    guard let channel = run?.channel else { return counters.drop(.batchFull) }
-    if run?.joins(size) == true { segments.joinSegment() }
-    guard
-      appendFrame(.datagram, of: id, payload, in: &datagrams, on: channel, into: &segments)
-    else { return counters.drop(.batchFull) }
-    run?.add(size)
-    counters.datagramsSent &+= 1
-    channels[channel].sent.datagrams &+= 1
+    guard add(datagram, prefix, in: &datagrams, to: &run, into: &segments) else {
+      return counters.drop(.batchFull)
+    }
+    count(datagram, on: run?.channel)
   }
 
-  /// Adds a frame with a datagram, or a piece of one, to the open run; false where the batch is full.
+  /// Counts a datagram that was sent, once; its channels count each copy.
   @inline(__always)
-  mutating func appendFrame(
-    _ type: FrameType, of flow: UInt16, fragment: FragmentHeader? = nil, _ payload: Range<Int>,
-    in datagrams: inout PacketBatch, on index: Int, into segments: inout SegmentBatch
+  mutating func count(_ datagram: OutgoingDatagram, on channel: Int?) {
+    if datagram.copy?.turn != .second { counters.datagramsSent &+= 1 }
+    if let channel { channels[channel].sent.datagrams &+= 1 }
+  }
+
+  /// Adds a frame with a datagram, or a piece of one, to the open run; false where there is none, or the
+  /// batch is full.
+  @inline(__always)
+  mutating func add(
+    _ datagram: OutgoingDatagram, _ prefix: FramePrefix, in datagrams: inout PacketBatch,
+    to run: inout OpenRun?, into segments: inout SegmentBatch
   ) -> Bool {
+    guard let index = run?.channel else { return false }
+    let size = frameOverhead &+ prefix.byteCount &+ datagram.payload.count
+    if run?.joins(size) == true { segments.joinSegment() }
+    guard appendFrame(datagram, prefix, in: &datagrams, on: index, into: &segments) else {
+      return false
+    }
+    run?.add(size)
+    return true
+  }
+
+  /// The payload is sealed where it lies. That of a first copy is copied before: the second copy needs it
+  /// as it is.
+  @inline(__always)
+  private mutating func appendFrame(
+    _ datagram: OutgoingDatagram, _ prefix: FramePrefix, in datagrams: inout PacketBatch,
+    on index: Int, into segments: inout SegmentBatch
+  ) -> Bool {
+    let payload = datagram.payload
     guard let number = channels[index].cipher?.nextLowNumber else {
-      let prefix = fragment == nil ? 0 : FragmentHeader.byteCount
-      let header = channels[index].nextFrame(type, length: prefix &+ payload.count, flow: flow)
-      guard segments.appendFrame(header, fragment: fragment, payload: payload) else { return false }
+      let header = channels[index].nextFrame(
+        prefix.type, length: prefix.byteCount &+ payload.count, flow: datagram.id)
+      guard segments.appendFrame(header, prefix: prefix, payload: payload) else { return false }
       channels[index].delivery.sent.add(FrameHeader.byteCount &+ Int(header.length))
       return true
     }
+    guard datagram.copy?.turn != .first else {
+      return appendFrame(
+        prefix.type, prefix, flow: datagram.id, copying: datagrams.bytes(payload), on: index,
+        into: &segments)
+    }
     guard
       let place = segments.appendSealed(
-        type, flow: flow, number: number, fragment: fragment, payload: payload)
+        prefix.type, flow: datagram.id, number: number, prefix: prefix, payload: payload)
     else { return false }
     channels[index].cipher?.seal(place, in: &segments, &datagrams)
     channels[index].delivery.sent.add(place.byteCount)
@@ -157,27 +159,32 @@ extension TunnelEngine {
 
   /// Adds a frame whose payload is copied to the open run; false where the batch is full.
   mutating func appendFrame(
-    _ type: FrameType, flow: UInt16 = 0, copying payload: RawSpan, on index: Int,
-    into segments: inout SegmentBatch
+    _ type: FrameType, _ prefix: FramePrefix = .whole, flow: UInt16 = 0, copying payload: RawSpan,
+    on index: Int, into segments: inout SegmentBatch
   ) -> Bool {
     guard let number = channels[index].cipher?.nextLowNumber else {
-      let header = channels[index].nextFrame(type, length: payload.byteCount, flow: flow)
-      guard segments.appendFrame(header, copying: payload) else { return false }
-      channels[index].delivery.sent.add(FrameHeader.byteCount &+ payload.byteCount)
+      let header = channels[index].nextFrame(
+        type, length: prefix.byteCount &+ payload.byteCount, flow: flow)
+      guard segments.appendFrame(header, prefix: prefix, copying: payload) else { return false }
+      channels[index].delivery.sent.add(FrameHeader.byteCount &+ Int(header.length))
       return true
     }
-    guard let place = segments.appendSealed(type, flow: flow, number: number, copying: payload)
+    guard
+      let place = segments.appendSealed(
+        type, flow: flow, number: number, prefix: prefix, copying: payload)
     else { return false }
     channels[index].cipher?.seal(place, in: &segments)
-    channels[index].delivery.sent.add(SealedFrame.overhead &+ payload.byteCount)
+    channels[index].delivery.sent.add(place.byteCount)
     return true
   }
 
-  func begin(_ run: inout OpenRun?, on channel: Int, into segments: inout SegmentBatch) {
+  mutating func begin(
+    _ run: inout OpenRun?, on channel: Int, for flow: Int, into segments: inout SegmentBatch
+  ) {
     guard beginRun(on: channel, isControl: false, into: &segments) else { return }
     run = OpenRun(
-      channel: channel, room: channels[channel].carrier.sendRoom, limit: channels[channel].runLimit,
-      segmentLimit: channels[channel].segmentSize)
+      channel: channel, flow: flow, room: channels[channel].carrier.sendRoom,
+      limit: channels[channel].runLimit, segmentLimit: channels[channel].segmentSize)
   }
 
   mutating func finish(
@@ -190,6 +197,7 @@ extension TunnelEngine {
     segments.setSegmentSize(done.segmentSize)
     finishRun(
       on: index, payloadLength: done.total, segmentCount: done.count, into: &segments)
+    channels[index].standing.carried(done.total)
     noteTransmission(on: index, expectsReply: true, at: now)
     noteWear(of: index, into: &segments, at: now)
   }
@@ -202,87 +210,33 @@ extension TunnelEngine {
     }
   }
 
-  /// A channel of the session with room for a frame of `size` bytes, or for the first piece of one
-  /// that does not fit its segments; nil where every window is full.
-  mutating func pickChannel(_ session: Int, for size: Int, at now: Instant) -> Int? {
+  /// The channel for a run that begins with this datagram, a frame of `size` bytes, or with its first
+  /// piece: the one that the scheduler prefers, or another one that has room. Nil where none has.
+  mutating func pickChannel(
+    for datagram: OutgoingDatagram, _ size: Int, at now: Instant
+  ) -> Int? {
+    let isSecond = datagram.copy?.turn == .second
+    let preferred =
+      isSecond ? second(for: datagram.flow, at: now) : prefer(for: datagram.flow, at: now)
+    if hasRoom(preferred, for: size, at: now) { return preferred }
+    let session = flows[datagram.flow].session
     let count = sessions[session].candidates.count
     let start = random.below(count)
     for step in 0..<count {
       let index = sessions[session].candidates[(start &+ step) % count]
-      if channels[index].carrier.sendRoom >= min(size, channels[index].segmentSize) { return index }
-      if channels[index].fullSince == nil {
-        channels[index].fullSince = now
-        reschedule(index, at: now)
-      }
+      if hasRoom(index, for: size, at: now) { return index }
     }
     return nil
   }
 
-  private mutating func hold(_ datagram: RawSpan, flow: UInt16, at now: Instant) {
-    guard dialer != nil else { return counters.drop(.noChannel) }
-    dropOldHeld(at: now)
-    if !held.append(datagram, flow: flow, at: now) { counters.drop(.queueLimit) }
-  }
-
-  /// Sends what was held, in order, on the first channel that is up.
-  mutating func sendAllHeld(
-    on index: Int, into segments: inout SegmentBatch, at now: Instant
-  ) {
-    dropOldHeld(at: now)
-    while !held.isEmpty {
-      let entry = held.removeFirst()
-      if let reason = send(entry, on: index, into: &segments, at: now) {
-        counters.drop(reason)
-      } else {
-        counters.datagramsSent &+= 1
-        channels[index].sent.datagrams &+= 1
-      }
+  /// Whether the channel's window has room for so many bytes, or for a whole segment of them. A full one
+  /// is looked at again later.
+  private mutating func hasRoom(_ index: Int, for size: Int, at now: Instant) -> Bool {
+    if channels[index].carrier.sendRoom >= min(size, channels[index].segmentSize) { return true }
+    if channels[index].fullSince == nil {
+      channels[index].fullSince = now
+      reschedule(index, at: now)
     }
-  }
-
-  /// Sends one held datagram; gives why where that cannot be.
-  private mutating func send(
-    _ entry: HoldQueue.Entry, on index: Int, into segments: inout SegmentBatch, at now: Instant
-  ) -> DropReason? {
-    let bytes = entry.bytes.span.octets
-    guard frameOverhead + bytes.byteCount > channels[index].segmentSize else {
-      return sendCopy(.datagram, of: entry.flow, bytes, on: index, into: &segments, at: now)
-    }
-    guard let cut = cut(bytes.byteCount, on: index) else { return .tooLarge }
-    let datagram = takeCutNumber(of: channels[index].session)
-    for piece in 0..<cut.count {
-      let header = FragmentHeader(datagram: datagram, index: piece, cut: cut)
-      let payload = header.bytes + entry.bytes[cut.range(of: piece)]
-      if let reason = sendCopy(
-        .fragment, of: entry.flow, payload.span.octets, on: index, into: &segments, at: now)
-      {
-        return reason
-      }
-    }
-    return nil
-  }
-
-  /// Sends a frame whose payload is copied, in a segment of its own; gives why where that cannot be.
-  private mutating func sendCopy(
-    _ type: FrameType, of flow: UInt16, _ payload: RawSpan, on index: Int,
-    into segments: inout SegmentBatch, at now: Instant
-  ) -> DropReason? {
-    let size = frameOverhead + payload.byteCount
-    guard size <= channels[index].carrier.sendRoom else { return .windowFull }
-    var run: OpenRun?
-    begin(&run, on: index, into: &segments)
-    guard run != nil else { return .batchFull }
-    guard appendFrame(type, flow: flow, copying: payload, on: index, into: &segments) else {
-      segments.abandonRun()
-      return .batchFull
-    }
-    run?.add(size)
-    finish(&run, into: &segments, at: now)
-    return nil
-  }
-
-  mutating func dropOldHeld(at now: Instant) {
-    let expired = held.removeOlder(than: now - HoldQueue.ageLimit)
-    for _ in 0..<expired { counters.drop(.heldTooLong) }
+    return false
   }
 }

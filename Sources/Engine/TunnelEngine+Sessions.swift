@@ -26,6 +26,7 @@ extension TunnelEngine {
     }
     sessions[session].health = best
     sessions[session].isStale = false
+    refreshChosen(session)
     if was == .silent && best != .silent {
       sessions[session].wasConnected = true
       events.append(.connected(sessions[session].id, keyName: sessions[session].keyName))
@@ -98,7 +99,7 @@ extension TunnelEngine {
     dialer?.slots[slot].isSuspect = false
     dialer?.redraw(slot, random: &random)
     tickDialerSoon(at: now)
-    keepFirstAlive(channels[index].carrier.kind, at: now)
+    keepFirstAlive(channels[index].kind, at: now)
   }
 
   /// Adds a channel to the tables.

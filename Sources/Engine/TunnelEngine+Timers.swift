@@ -176,6 +176,7 @@ extension TunnelEngine {
   mutating func removeFlow(_ index: Int, at now: Instant) {
     let flow = flows[index]
     sessions[flow.session].flowCount -= 1
+    forgetCourse(of: flow)
     flows.remove(index)
     timers.cancel(.flow(index))
     if dialer != nil {

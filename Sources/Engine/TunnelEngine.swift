@@ -36,6 +36,9 @@ public struct EngineConfiguration: Sendable {
   public var cipher = CipherPreference.auto
   /// Whether a server has another service to show to connections that do not authenticate.
   public var hasDecoy = false
+  /// How a client wants datagrams to be spread over the channels, both ways. A server does what its
+  /// clients want.
+  public var schedule = Schedule.adaptive
   /// What peers and apps can make the engine hold.
   public var limits = EngineLimits()
   /// Whether this processor has instructions for AES.
@@ -176,7 +179,8 @@ public struct TunnelEngine: ~Copyable {
         server: server, ports: ports, carriers: configuration.carriers,
         limit: maxChannels, random: &random)
       clientKeys = (configuration.keys.first?.key).map(HandshakeKeys.init)
-      _ = sessions.insert(Session(id: entropy.session, at: now))
+      _ = sessions.insert(
+        Session(id: entropy.session, schedule: configuration.schedule, at: now))
       dialMissing(at: now)
       scheduleDialer(at: now)
     case .server(let ports):
@@ -188,6 +192,13 @@ public struct TunnelEngine: ~Copyable {
 
   /// What a frame has beside its payload, in bytes.
   var frameOverhead: Int { sealsFrames ? SealedFrame.overhead : FrameHeader.byteCount }
+
+  /// What a segment with a datagram has beside it, in bytes.
+  func datagramOverhead(of session: Int) -> Int {
+    let isNumbered =
+      session != Channel.noSession && sessions[session].scheduler.schedule == .redundant
+    return frameOverhead + (isNumbered ? CopyHeader.byteCount : 0)
+  }
 
   /// Tells the time on the wall: milliseconds since 1970 at `now`. To be told at the start, and again
   /// now and then, since somebody may set the clock.
@@ -227,7 +238,7 @@ public struct TunnelEngine: ~Copyable {
 
   /// What a channel looks like; nil where it is gone.
   public func carrier(channel: Int) -> Carrier? {
-    channels.contains(channel) ? channels[channel].carrier.kind : nil
+    channels.contains(channel) ? channels[channel].kind : nil
   }
 
   /// All channels with their four-tuples: what the driver finds ways for anew when the network
@@ -245,7 +256,8 @@ public struct TunnelEngine: ~Copyable {
   /// The largest datagram, in bytes, that fits a segment of the channel; nil where it is gone.
   public func largestDatagram(channel: Int) -> Int? {
     channels.contains(channel)
-      ? max(0, channels[channel].segmentSize - frameOverhead) : nil
+      ? max(0, channels[channel].segmentSize - datagramOverhead(of: channels[channel].session))
+      : nil
   }
 
   /// Closes all channels: a close frame goes out on each. The driver goes on with the loop until

@@ -56,7 +56,7 @@ public struct FragmentHeader: Hashable, Sendable {
   /// The numbers of datagrams are 24 bits wide and wrap.
   public static let datagramMask: UInt32 = 0xFF_FFFF
 
-  /// Counts the datagrams that were cut of a session and direction, 24 bits.
+  /// Counts the datagrams of a session and direction that were cut or sent twice, 24 bits.
   public let datagram: UInt32
   /// Which of the pieces this is, from 0.
   public let index: Int
@@ -89,10 +89,5 @@ public struct FragmentHeader: Hashable, Sendable {
   /// The header's bytes as one number whose big-endian form goes on the wire.
   @inlinable public var encoded: UInt64 {
     UInt64(datagram) << 40 | UInt64(index) << 32 | UInt64(cut.size) << 16 | UInt64(cut.total)
-  }
-
-  /// The header's bytes.
-  public var bytes: [UInt8] {
-    (0..<8).map { UInt8(truncatingIfNeeded: encoded >> UInt64(56 - 8 * $0)) }
   }
 }

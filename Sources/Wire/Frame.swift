@@ -23,6 +23,8 @@ public enum FrameType: UInt8, Sendable {
   case close = 7
   /// Says that the sender hears this channel; needs no answer.
   case keepalive = 8
+  /// One whole datagram of the flow that may come on another channel as well; see `CopyHeader`.
+  case copy = 9
 }
 
 /// The header of a plain frame.
@@ -36,7 +38,7 @@ public struct FrameHeader: Sendable {
   public var type: UInt8
   /// The payload's size in bytes. 0 is a valid datagram.
   public var length: UInt16
-  /// The flow of a datagram or fragment, chosen by the client; 0 on other types.
+  /// The flow of a datagram, copy or fragment, chosen by the client; 0 on other types.
   public var flow: UInt16
   /// Counts the frames of a channel and direction, 24 bits.
   public var number: UInt32

@@ -58,8 +58,8 @@ public struct SealedFrame: Sendable {
 
 /// Where the parts of a frame lie that is to be sealed.
 public struct SealedPlace: Sendable {
-  /// Type and flow, in the arena of the segment batch, and what lies there behind them: the header of a
-  /// fragment, or a payload that was copied.
+  /// Type and flow, in the arena of the segment batch, and what lies there behind them: a prefix, and a
+  /// payload that was copied.
   public let head: Range<Int>
   /// The payload in the packet batch; empty where it was copied.
   public let body: Range<Int>

@@ -48,11 +48,11 @@ public struct SegmentRun: Sendable {
   private var arenaUsed = 0
   private var openRun: SegmentRun?
   /// The open run's channel on UDP, in front of each segment.
-  private var prefix: UInt32?
+  private var channelNumber: UInt32?
   /// Whether the next frame goes on in the newest segment.
   private var isJoining = false
-  /// What stands in front of the frame that was added last, in bytes.
-  private var prefixLength = 0
+  /// What of that stands in front of the frame that was added last, in bytes.
+  private var numberLength = 0
   /// How many finished runs there are.
   public private(set) var count = 0
 
@@ -136,7 +136,7 @@ extension SegmentBatch {
     else { return false }
     let header = start &+ Self.headroom
     arenaUsed = header &+ headerLength
-    prefix = nil
+    channelNumber = nil
     openRun = SegmentRun(
       channel: channel, datagramPath: nil, headerOffset: header,
       pieces: pieces.count..<pieces.count, segmentSize: 0,
@@ -153,7 +153,7 @@ extension SegmentBatch {
     openRun = SegmentRun(
       channel: nil, datagramPath: path, headerOffset: 0, pieces: pieces.count..<pieces.count,
       segmentSize: 0, payloadLength: 0)
-    prefix = channel
+    channelNumber = channel
     return true
   }
 
@@ -175,15 +175,15 @@ extension SegmentBatch {
     openRun = nil
   }
 
-  /// Adds a frame whose payload lies in the packet batch to the open run; that of a fragment behind its
-  /// header. False, and nothing done, where the batch is full.
+  /// Adds a frame whose payload lies in the packet batch, but for the prefix in front of it, to the open
+  /// run. False, and nothing done, where the batch is full.
   public mutating func appendFrame(
-    _ header: FrameHeader, fragment: FragmentHeader? = nil, payload: Range<Int>
+    _ header: FrameHeader, prefix: FramePrefix = .whole, payload: Range<Int>
   ) -> Bool {
-    let length = FrameHeader.byteCount &+ (fragment == nil ? 0 : FragmentHeader.byteCount)
+    let length = FrameHeader.byteCount &+ prefix.byteCount
     guard let offset = reserve(length, pieces: 2) else { return false }
     store(header.encoded, at: offset)
-    if let fragment { store(fragment.encoded, at: offset &+ FrameHeader.byteCount) }
+    store(prefix, at: offset &+ FrameHeader.byteCount)
     addPiece(Piece(origin: .arena, offset: offset, length: length))
     if !payload.isEmpty {
       addPiece(Piece(origin: .packets, offset: payload.lowerBound, length: payload.count))
@@ -192,51 +192,61 @@ extension SegmentBatch {
     return true
   }
 
-  /// Adds a frame whose payload is copied to the open run.
-  public mutating func appendFrame(_ header: FrameHeader, copying payload: RawSpan) -> Bool {
-    let length = FrameHeader.byteCount &+ payload.byteCount
+  /// Adds a frame whose payload is copied behind the prefix to the open run.
+  public mutating func appendFrame(
+    _ header: FrameHeader, prefix: FramePrefix = .whole, copying payload: RawSpan
+  ) -> Bool {
+    let start = FrameHeader.byteCount &+ prefix.byteCount
+    let length = start &+ payload.byteCount
     guard let offset = reserve(length, pieces: 1) else { return false }
     store(header.encoded, at: offset)
-    copy(payload, to: offset &+ FrameHeader.byteCount)
+    store(prefix, at: offset &+ FrameHeader.byteCount)
+    copy(payload, to: offset &+ start)
     addPiece(Piece(origin: .arena, offset: offset, length: length))
     extendRun(by: length)
     return true
   }
 
-  /// Adds a frame that is to be sealed, whose payload lies in the packet batch, to the open run; that of
-  /// a fragment behind its header. Gives where to seal it, nil and nothing done where the batch is full.
+  /// Adds a frame that is to be sealed, whose payload lies in the packet batch, but for the prefix in
+  /// front of it, to the open run. Gives where to seal it, nil and nothing done where the batch is full.
   public mutating func appendSealed(
-    _ type: FrameType, flow: UInt16, number: UInt32, fragment: FragmentHeader? = nil,
+    _ type: FrameType, flow: UInt16, number: UInt32, prefix: FramePrefix = .whole,
     payload: Range<Int>
   ) -> SealedPlace? {
-    let prefix = fragment == nil ? 0 : FragmentHeader.byteCount
-    guard let offset = reserve(SealedFrame.overhead &+ prefix, pieces: 3) else { return nil }
+    guard let offset = reserve(SealedFrame.overhead &+ prefix.byteCount, pieces: 3) else {
+      return nil
+    }
     let body = offset &+ SealedFrame.headerByteCount
-    let tag = body &+ prefix
+    let tag = body &+ prefix.byteCount
     storeHeader(
-      type, flow: flow, number: number, payloadLength: prefix &+ payload.count, at: offset)
-    if let fragment { store(fragment.encoded, at: body) }
-    addPiece(Piece(origin: .arena, offset: offset, length: SealedFrame.headerByteCount &+ prefix))
+      type, flow: flow, number: number, payloadLength: prefix.byteCount &+ payload.count,
+      at: offset)
+    store(prefix, at: body)
+    addPiece(Piece(origin: .arena, offset: offset, length: tag &- offset))
     if !payload.isEmpty {
       addPiece(Piece(origin: .packets, offset: payload.lowerBound, length: payload.count))
     }
     // The next frame's header will lie behind it, and be one piece with it.
     addPiece(Piece(origin: .arena, offset: tag, length: SealedFrame.tagByteCount))
-    extendRun(by: SealedFrame.overhead &+ prefix &+ payload.count)
+    extendRun(by: SealedFrame.overhead &+ prefix.byteCount &+ payload.count)
     return SealedPlace(
       head: offset &+ SealedFrame.clearByteCount..<tag, body: payload,
       tag: tag..<tag &+ SealedFrame.tagByteCount)
   }
 
-  /// Adds a frame that is to be sealed and whose payload is copied.
+  /// Adds a frame that is to be sealed and whose payload is copied behind the prefix.
   public mutating func appendSealed(
-    _ type: FrameType, flow: UInt16, number: UInt32, copying payload: RawSpan
+    _ type: FrameType, flow: UInt16, number: UInt32, prefix: FramePrefix = .whole,
+    copying payload: RawSpan
   ) -> SealedPlace? {
-    let length = SealedFrame.overhead &+ payload.byteCount
+    let payloadLength = prefix.byteCount &+ payload.byteCount
+    let length = SealedFrame.overhead &+ payloadLength
     guard let offset = reserve(length, pieces: 1) else { return nil }
-    let tag = offset &+ SealedFrame.headerByteCount &+ payload.byteCount
-    storeHeader(type, flow: flow, number: number, payloadLength: payload.byteCount, at: offset)
-    copy(payload, to: offset &+ SealedFrame.headerByteCount)
+    let body = offset &+ SealedFrame.headerByteCount
+    let tag = body &+ payloadLength
+    storeHeader(type, flow: flow, number: number, payloadLength: payloadLength, at: offset)
+    store(prefix, at: body)
+    copy(payload, to: body &+ prefix.byteCount)
     addPiece(Piece(origin: .arena, offset: offset, length: length))
     extendRun(by: length)
     return SealedPlace(
@@ -258,7 +268,7 @@ extension SegmentBatch {
 
   /// Makes the open run's segments so large, in bytes of frames, since frames share them.
   public mutating func setSegmentSize(_ size: Int) {
-    openRun?.segmentSize = size &+ (prefix == nil ? 0 : UDPSegment.headerByteCount)
+    openRun?.segmentSize = size &+ (channelNumber == nil ? 0 : UDPSegment.headerByteCount)
   }
 
   /// Writes the headers of the open run and adds it to the batch. The TCP checksum field holds the
@@ -292,21 +302,21 @@ extension SegmentBatch {
     openRun = nil
   }
 
-  private mutating func reserve(_ byteCount: Int, pieces number: Int) -> Int? {
-    let prefix = isJoining ? nil : prefix
+  private mutating func reserve(_ byteCount: Int, pieces pieceCount: Int) -> Int? {
+    let number = isJoining ? nil : channelNumber
     isJoining = false
-    prefixLength = prefix == nil ? 0 : UDPSegment.headerByteCount
-    guard openRun != nil, pieces.room >= number,
-      unsafe arenaUsed &+ prefixLength &+ byteCount <= arena.count
+    numberLength = number == nil ? 0 : UDPSegment.headerByteCount
+    guard openRun != nil, pieces.room >= pieceCount,
+      unsafe arenaUsed &+ numberLength &+ byteCount <= arena.count
     else { return nil }
     let start = arenaUsed
-    arenaUsed &+= prefixLength &+ byteCount
+    arenaUsed &+= numberLength &+ byteCount
     // What follows in the arena joins this piece, so it takes no more room.
-    if let prefix {
-      unsafe arena.storeBytes(of: prefix.bigEndian, toByteOffset: start, as: UInt32.self)
-      addPiece(Piece(origin: .arena, offset: start, length: prefixLength))
+    if let number {
+      unsafe arena.storeBytes(of: number.bigEndian, toByteOffset: start, as: UInt32.self)
+      addPiece(Piece(origin: .arena, offset: start, length: numberLength))
     }
-    return start &+ prefixLength
+    return start &+ numberLength
   }
 
   private mutating func addPiece(_ piece: Piece) {
@@ -314,13 +324,21 @@ extension SegmentBatch {
   }
 
   private mutating func extendRun(by frameLength: Int) {
-    let length = frameLength &+ prefixLength
+    let length = frameLength &+ numberLength
     if openRun?.segmentSize == 0 { openRun?.segmentSize = length }
     openRun?.payloadLength &+= length
   }
 
   private func store(_ header: UInt64, at offset: Int) {
     unsafe arena.storeBytes(of: header.bigEndian, toByteOffset: offset, as: UInt64.self)
+  }
+
+  @inline(__always)
+  private func store(_ prefix: FramePrefix, at offset: Int) {
+    guard prefix.byteCount > 0 else { return }
+    guard prefix.byteCount == CopyHeader.byteCount else { return store(prefix.word, at: offset) }
+    let word = UInt32(truncatingIfNeeded: prefix.word >> 32)
+    unsafe arena.storeBytes(of: word.bigEndian, toByteOffset: offset, as: UInt32.self)
   }
 
   private func storeHeader(

@@ -89,10 +89,10 @@ import Wire
   /// 200 ms until the report, and a round trip of 100 + 4 · 50 ms; then 1 s, and 2 s.
   @Test func patienceFollowsTheRoundTrip() {
     var liveness = Liveness(at: Self.moment(0))
-    liveness.measured(.milliseconds(100))
+    liveness.measured(.milliseconds(100), at: Self.moment(0))
     #expect(liveness.sent(at: Self.moment(0)) == Self.moment(500))
     _ = liveness.confirmed(at: Self.moment(1))
-    for _ in 0..<100 { liveness.measured(.seconds(2)) }
+    for _ in 0..<100 { liveness.measured(.seconds(2), at: Self.moment(0)) }
     let due = liveness.sent(at: Self.moment(10)) ?? Self.moment(0)
     #expect(due > Self.moment(2_990) && due <= Self.moment(3_020))
     #expect(liveness.reportInterval > 990_000_000 && liveness.reportInterval <= 1_000_000_000)

@@ -6,7 +6,7 @@ import Testing
 /// How frames share segments, and segments a run.
 @Suite struct OpenRunTests {
   private static func run(limit: Int = 64, room: Int = 60_000) -> OpenRun {
-    OpenRun(channel: 0, room: room, limit: limit, segmentLimit: 1460)
+    OpenRun(channel: 0, flow: 0, room: room, limit: limit, segmentLimit: 1460)
   }
 
   /// Adds frames while they fit; gives how many did.

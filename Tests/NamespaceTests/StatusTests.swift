@@ -49,6 +49,9 @@ extension NamespaceTests {
         }
         let datagrams = channels.map(\.sent.datagrams).reduce(0, +)
         #expect(datagrams == after.0.datagramsSent)
+        #expect(abs(channels.map(\.share).reduce(0, +) - 1) < 0.01, "\(channels)")
+        let losses = channels.compactMap(\.loss)
+        #expect(!losses.isEmpty && losses.allSatisfy { $0 == 0 }, "\(channels)")
         _ = try capture.finish()
         try tunnel.stop()
       }
@@ -239,7 +242,7 @@ extension NamespaceTests {
 }
 
 /// What `rsock status --json` says, as far as these tests look at it.
-private struct Status: Decodable {
+struct StatusReport: Decodable {
   struct Sums: Decodable, Hashable {
     var segments: UInt64
     var bytes: UInt64
@@ -247,9 +250,12 @@ private struct Status: Decodable {
   }
   struct Channel: Decodable {
     var id: UInt32
+    var carrier: String
     var local: String
     var remote: String
     var state: String
+    var loss: Double?
+    var share: Double
     var sent: Sums
     var received: Sums
   }
@@ -257,7 +263,7 @@ private struct Status: Decodable {
     var channels: [Channel]
   }
   struct Programs: Decodable {
-    var programs: [Status]
+    var programs: [StatusReport]
   }
   var datagramsSent: UInt64
   var datagramsReceived: UInt64
@@ -270,10 +276,10 @@ private struct Status: Decodable {
 
 extension Host {
   /// What the one rsock that runs here says of itself.
-  fileprivate func status() throws -> Status {
+  func status() throws -> StatusReport {
     let (status, output, errors) = try runRsock(["status", "--json"])
     guard status == .exited(0) else { throw Failure("\(status): \(errors)") }
-    let all = try JSONDecoder().decode(Status.Programs.self, from: Data(output.utf8))
+    let all = try JSONDecoder().decode(StatusReport.Programs.self, from: Data(output.utf8))
     guard all.programs.count == 1 else { throw Failure("not one: \(output)") }
     return all.programs[0]
   }

@@ -72,8 +72,7 @@ private func mistakes() throws -> [Mistake] {
     Mistake(arguments: server + ["--type=quic"], words: ["--type", "quic"], code: 64),
     Mistake(arguments: server + ["--type=udp,sctp"], words: ["--type", "sctp"], code: 64),
     Mistake(arguments: server + ["--duration=5"], words: ["--duration", "5"], code: 64),
-    Mistake(arguments: server + ["--schedule=sticky"], words: ["--schedule", "sticky"], code: 64),
-    Mistake(arguments: server + ["--schedule=best"], words: ["--schedule", "best"], code: 64),
+    Mistake(arguments: client + ["--schedule=best"], words: ["--schedule", "best"], code: 64),
     Mistake(
       arguments: ["server", "-f", "/nonexistent.json"], words: ["/nonexistent.json"], code: 1),
     Mistake(arguments: ["server", "-f", unreadable], words: [unreadable], code: 77),

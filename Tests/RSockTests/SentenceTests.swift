@@ -151,10 +151,9 @@ import Testing
     (server + ["--daemon=2"], "--daemon: \"2\" is neither 0 nor 1: use --daemon=1 or --daemon=0."),
     (server + ["--tx=fast"], "--tx: \"fast\" is unknown: use auto or raw."),
     (
-      server + ["--schedule=adaptive"],
-      "--schedule: \"adaptive\" is not in this version: use --schedule=random."
+      client + ["--schedule=best"],
+      "--schedule: \"best\" is unknown: use adaptive or random or sticky or redundant."
     ),
-    (server + ["--schedule=best"], "--schedule: \"best\" is unknown: use --schedule=random."),
     (server + ["--key=sesame"], "--key: \(noKey)"),
     (server + ["--key", "sesame"], "--key: \(noKey)"),
     (client + ["--key="], "missing value for '--key <base64>'. See: rsock client --help"),

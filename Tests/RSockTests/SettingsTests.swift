@@ -39,6 +39,7 @@ import rsock
     #expect(dialling.server == IPAddress("10.0.0.1"))
     #expect(dialling.listen == Endpoint("127.0.0.1:30000"))
     #expect(dialling.maxChannels == 16)
+    #expect(dialling.schedule == .adaptive)
     #expect(dialling.tunnel == serving.tunnel)
     #expect(try client.process().daemon == false)
   }
@@ -68,7 +69,6 @@ import rsock
     ("--mark=81", { $0.mark = 81 }),
     ("--mark 0x51", { $0.mark = 81 }),
     ("--mark=0XFFFFFFFF", { $0.mark = .max }),
-    ("--schedule=random", { _ in }),
     ("--hash=hello135", { _ in }),
     ("--key=\(key)", { $0.keys = keys }),
     ("--key \(key)", { $0.keys = keys }),
@@ -142,11 +142,13 @@ import rsock
   }
 
   @Test("The client's own options") func clientOptions() throws {
-    var settings = try Self.client("-t 10.0.0.1:99 --ludp=0.0.0.0:1 --max-channels=64 -p 1-60000")
+    var settings = try Self.client(
+      "-t 10.0.0.1:99 --ludp=0.0.0.0:1 --max-channels=64 -p 1-60000 --schedule=redundant")
     let configuration = try settings.client()
     #expect(configuration.server == IPAddress("10.0.0.1"))
     #expect(configuration.listen == Endpoint(.any, 1))
     #expect(configuration.maxChannels == 64)
+    #expect(configuration.schedule == .redundant)
     #expect(configuration.tunnel.ports.count == 60000)
     #expect(settings.notes.first == "--taddr: the port is ignored: --ports says the server's")
   }

@@ -27,12 +27,13 @@ import Testing
   static let channels = """
     {"id":1,"carrier":"tcp","local":"192.168.1.7:43210","remote":"192.0.2.1:443",
      "state":"healthy","age":65.2,"silence":0.1,"roundTrip":0.0234,
+     "loss":0.0042,"share":1,
      "sent":{"segments":10,"bytes":5000,"datagrams":9},
      "received":{"segments":20,"bytes":9000,"datagrams":18},
      "rates":{"sent":{"segments":10,"bytes":1250000,"datagrams":9},
       "received":{"segments":20,"bytes":812,"datagrams":18}}},
     {"id":2,"carrier":"tcp","local":"192.168.1.7:5","remote":"192.0.2.1:10001",
-     "state":"dialling","silence":0.1,
+     "state":"dialling","silence":0.1,"share":0,
      "sent":{"segments":0,"bytes":0,"datagrams":0},
      "received":{"segments":0,"bytes":0,"datagrams":0}}
     """
@@ -53,6 +54,7 @@ import Testing
     let long = """
       {"id":1,"carrier":"icmp","local":"\(address)","remote":"\(address)\\u001b[2J",
        "state":"dialling","age":9e7,"silence":9e9,"roundTrip":9.9994,
+       "loss":0.0999,"share":0.1667,
        "sent":{"segments":10,"bytes":5000,"datagrams":9},
        "received":{"segments":20,"bytes":9000,"datagrams":18},
        "rates":{"sent":{"segments":10,"bytes":1e12,"datagrams":9},
@@ -92,6 +94,16 @@ import Testing
     ])
   func amounts(number: Double, text: String) {
     #expect(StatusTable.amount(number) == text)
+  }
+
+  @Test(
+    "Percentages",
+    arguments: [
+      (0.0, "0%"), (0.0004, "0%"), (0.0005, "0.1%"), (0.0994, "9.9%"), (0.0996, "10%"),
+      (0.1666, "17%"), (1, "100%"), (2, "100%"), (-1, "0%"),
+    ])
+  func percentages(part: Double, text: String) {
+    #expect(StatusTable.percent(part) == text)
   }
 
   @Test("Rates are what was added, by the time between two answers") func rates() throws {

@@ -133,7 +133,7 @@ import Wire
   /// One of ten channels is dead in both directions: it is replaced, and as soon as it is doubted it
   /// carries no datagram.
   @Test(arguments: [true, false]) func blackholedChannel(_ bothWays: Bool) throws {
-    let world = World()
+    let world = World { $0.schedule = .random }
     world.connect()
     let exchange = Exchange(world)
     exchange.stream(for: .seconds(2), bothWays: bothWays)

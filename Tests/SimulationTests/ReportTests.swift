@@ -8,7 +8,7 @@ import Wire
   /// What is sent on one channel is lost, but what comes on it arrives: to be heard is not enough.
   @Test(arguments: [World.Direction.toServer, .toClient])
   func pathThatIsDeadOneWay(_ direction: World.Direction) {
-    let world = World(ports: 10_001...10_006)
+    let world = World(ports: 10_001...10_006) { $0.schedule = .random }
     world.connect()
     let exchange = Exchange(world)
     exchange.stream(for: .seconds(2), bothWays: true)

@@ -114,7 +114,10 @@ import Wire
 
   /// A NAT gives the client's channels other ports: they go on, without a new handshake.
   @Test func rebinding() {
-    let world = World(ports: 10_001...10_003, configure: World.carriers([.udp]))
+    let world = World(ports: 10_001...10_003) {
+      $0.carriers = [.udp]
+      $0.schedule = .random
+    }
     world.connect()
     let exchange = Exchange(world)
     exchange.stream(for: .seconds(1), bothWays: true)

@@ -21,7 +21,7 @@ private func parse(_ payload: [UInt8]) -> FragmentHeader? {
       let header = FrameHeader(
         type: .fragment, length: UInt16(8 + range.count), flow: 0xBEEF,
         number: 0x12_3456 + UInt32(index))
-      #expect(batch.appendFrame(header, fragment: fragment, payload: range) == true)
+      #expect(batch.appendFrame(header, prefix: .fragment(fragment), payload: range) == true)
     }
     finish(&batch)
     #expect(
@@ -44,7 +44,7 @@ private func parse(_ payload: [UInt8]) -> FragmentHeader? {
     #expect(batch.beginRun(channel: nil) == true)
     let fragment = FragmentHeader(datagram: 0x0A_0B0C, index: 1, cut: cut)
     let sealed = batch.appendSealed(
-      .fragment, flow: 0xBEEF, number: 7, fragment: fragment, payload: 3..<5)
+      .fragment, flow: 0xBEEF, number: 7, prefix: .fragment(fragment), payload: 3..<5)
     let place = try #require(sealed)
     #expect(place.head.count == 11)
     #expect(place.body == 3..<5)
@@ -70,7 +70,7 @@ private func parse(_ payload: [UInt8]) -> FragmentHeader? {
     #expect(header.datagram == 0x0A_0B0C)
     #expect(header.index == 1)
     #expect(header.cut.size == 3 && header.cut.total == 5 && header.cut.count == 2)
-    #expect(header.bytes == bytes(hex: "0a0b0c 01 0003 0005"))
+    #expect(header.encoded == 0x0A0B_0C01_0003_0005)
   }
 
   @Test(
@@ -123,7 +123,7 @@ private func parse(_ payload: [UInt8]) -> FragmentHeader? {
       payload += [UInt8](repeating: 0, count: Int(payload[5]))
       guard let header = parse(payload) else { continue }
       count += 1
-      #expect(header.bytes == Array(payload[..<8]))
+      #expect(header.encoded == payload.rawSpan.be64(at: 0))
     }
     #expect(count > 100, "\(count) were fragments")
   }

@@ -23,14 +23,15 @@ struct World {
   private let server: End
 
   /// The script's first four bytes say what kind of world it is: paths, ports, room in batches,
-  /// times; keys and ciphers; how many channels; for how long all is well at first.
+  /// times; keys and ciphers, and the schedule; how many channels; for how long all is well at first.
   init(_ script: Script) {
     self.script = script
     let kind = self.script.byte()
     let path = Path(mtu: kind & 1 == 0 ? 1500 : 600, carriesRuns: kind & 2 == 0)
     let ports = PortSet([Self.firstPort...Self.firstPort + UInt16(kind >> 2 & 3)])
     let room = kind & 0x10 == 0 ? 256 : 20
-    let protection = Protection(self.script.byte())
+    let choice = self.script.byte()
+    let protection = Protection(choice)
     var serving = EngineConfiguration(role: .server(ports: ports))
     var dialling = EngineConfiguration(
       role: .client(
@@ -41,6 +42,7 @@ struct World {
     }
     if kind & 0x40 != 0 { dialling.initialSequence = 0xFFFF_FF00 }
     if kind & 0x80 != 0 { dialling.keepalive = .seconds(1) }
+    dialling.schedule = Schedule.allCases[Int(choice >> 4 & 3)]
     protection.apply(to: &serving, &dialling)
     server = End(serving, address: Self.serverAddress, path: path, room: room, at: now)
     client = End(dialling, address: Self.clientAddress, path: path, room: room, at: now)

@@ -14,7 +14,10 @@ extension FuzzTarget {
     let shown = ["stranger", "second-hello", "raw"].map { name in
       ("shown-" + name, [0, 0x0B, 3, 7] + (engineScripts[name] ?? []) + [19])
     }
-    return plain.merging(sealed + shown) { $1 }
+    let twice = ["traffic", "lost", "repeated", "network"].map { name in
+      ("twice-" + name, [0x0C, 0x33, 3, 7] + (engineScripts[name] ?? []))
+    }
+    return plain.merging(sealed + shown + twice) { $1 }
   }
 }
 

@@ -78,6 +78,9 @@ enum CarrierState: Sendable {
 }
 
 extension Channel {
+  /// Which carrier it is.
+  var kind: Carrier { tcp == nil ? .udp : .tcp }
+
   /// A copy of its connection, to be switched over.
   var carrier: CarrierState {
     @inline(__always) get {

@@ -19,8 +19,7 @@ struct NumberWindow: Sendable {
 
   /// Whether the frame is new; it is seen from then on.
   mutating func accept(_ number: UInt32) -> Bool {
-    let ahead = distance(to: number)
-    if ahead > Self.dropout || ahead <= -Self.width {
+    guard reaches(number) else {
       guard candidate == number else {
         candidate = (number &+ 1) & FrameHeader.numberMask
         return false
@@ -29,6 +28,26 @@ struct NumberWindow: Sendable {
       return true
     }
     candidate = nil
+    return mark(number)
+  }
+
+  /// Whether a number is neither behind the window nor far ahead of it.
+  func reaches(_ number: UInt32) -> Bool {
+    let ahead = distance(to: number)
+    return ahead <= Self.dropout && ahead > -Self.width
+  }
+
+  /// Whether a number that the window reaches was not seen.
+  func isNew(_ number: UInt32) -> Bool {
+    guard reaches(number) else { return false }
+    return distance(to: number) > 0
+      || blocks[Int(number >> 6) % Self.blockCount] & (1 << UInt64(number & 63)) == 0
+  }
+
+  /// Notes a number that the window reaches; false where it was seen.
+  @discardableResult
+  mutating func mark(_ number: UInt32) -> Bool {
+    let ahead = distance(to: number)
     if ahead > 0 { advance(to: number, by: ahead) }
     return insert(number)
   }
@@ -56,7 +75,8 @@ struct NumberWindow: Sendable {
     return true
   }
 
-  private mutating func restart(at number: UInt32) {
+  /// Forgets all numbers but this one.
+  mutating func restart(at number: UInt32) {
     self = NumberWindow()
     highest = number
     _ = insert(number)

@@ -70,7 +70,9 @@ extension TunnelEngine {
         listener?.handshakes.allows(.any, at: now) == true
       else { throw .excess }
       return ClientHello(
-        hello: hello, claim: SessionClaim(id: hello.session, keyName: nil), exchange: nil)
+        hello: hello,
+        claim: SessionClaim(
+          id: hello.session, keyName: nil, schedule: Schedule(hello.flags)), exchange: nil)
     }
     let shortest =
       FirstMessage.preambleByteCount + NoiseHandshake.overhead + Hello.byteCount
@@ -117,7 +119,9 @@ extension TunnelEngine {
       throw .stranger(.badHandshake)
     }
     return ClientHello(
-      hello: hello, claim: SessionClaim(id: hello.session, keyName: match.name),
+      hello: hello,
+      claim: SessionClaim(
+        id: hello.session, keyName: match.name, schedule: Schedule(hello.flags)),
       exchange: exchange)
   }
 
@@ -201,7 +205,7 @@ extension TunnelEngine {
     if case .sealed(let suite) = agreement, let keys {
       channel.cipher = FrameCipher(suite, keys: keys)
     }
-    let place = Place(channel.carrier.kind, tuple)
+    let place = Place(channel.kind, tuple)
     if let previous = unconfirmed[place] { forgetUnconfirmed(previous) }
     makeRoomForUnconfirmed()
     let index = channels.insert(channel)
@@ -242,7 +246,7 @@ extension TunnelEngine {
 
   /// Ends a channel that was never confirmed; nobody was told of it.
   mutating func forgetUnconfirmed(_ index: Int) {
-    unconfirmed[Place(channels[index].carrier.kind, channels[index].tuple)] = nil
+    unconfirmed[Place(channels[index].kind, channels[index].tuple)] = nil
     if channels[index].udp != nil { unlist(index) }
     timers.cancel(.channel(index))
     channels.remove(index)
@@ -255,7 +259,7 @@ extension TunnelEngine {
     _ index: Int, into segments: inout SegmentBatch, at now: Instant
   ) -> Bool {
     let tuple = channels[index].tuple
-    unconfirmed[Place(channels[index].carrier.kind, tuple)] = nil
+    unconfirmed[Place(channels[index].kind, tuple)] = nil
     if channels[index].tcp != nil, let previous = byTuple[tuple] {
       removeChannel(previous, at: now)
     }

@@ -48,7 +48,7 @@ extension TunnelEngine {
     var hello = Hello(
       observed: carrier.observed, segmentSize: segmentSize, channel: channel, session: session)
     hello.version = configuration.version
-    hello.flags = cipherFlags
+    hello.flags = dialer == nil ? cipherFlags : cipherFlags.union(configuration.schedule.flags)
     return hello
   }
 

@@ -23,6 +23,7 @@ extension TunnelEngine {
     else { return counters.drop(.badReport) }
     guard isNews else { return }
     confirmed(index, into: &segments, at: now)
+    weigh(index, into: &segments, at: now)
     // While datagrams flow nothing else measures the round trip.
     if channels[index].liveness.isProbeTimely(at: now) {
       sendProbe(on: index, into: &segments, at: now)

@@ -32,6 +32,11 @@ public struct ChannelStatus: Hashable, Sendable {
   public let silence: Duration
   /// The smoothed round-trip time; nil where none was measured.
   public let roundTrip: Duration?
+  /// The part of what is sent on it that is lost, by the peer's reports of late; nil where these are none.
+  public let loss: Double?
+  /// The part of the session's datagrams that the schedule gives it: of the flows that are new, or of the
+  /// runs of those that are spread.
+  public let share: Double
   /// What was sent on it since it opened.
   public let sent: ChannelTraffic
   /// What was received on it since it opened: what fits the channel's state, not what was dropped.
@@ -39,14 +44,16 @@ public struct ChannelStatus: Hashable, Sendable {
 }
 
 extension ChannelStatus {
-  init(_ channel: borrowing Channel, at now: Instant) {
+  init(_ channel: borrowing Channel, share: Double, at now: Instant) {
     id = channel.id
-    carrier = channel.carrier.kind
+    carrier = channel.kind
     tuple = channel.tuple
     state = State(channel.state, channel.liveness.health)
     age = channel.openedAt.map { now - $0 }
     silence = now - channel.liveness.lastHeard
     roundTrip = channel.liveness.roundTrip.smoothed
+    loss = channel.standing.evidence.known(at: now)
+    self.share = share
     sent = channel.sent
     received = channel.received
   }

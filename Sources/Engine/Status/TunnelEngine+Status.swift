@@ -22,8 +22,21 @@ extension TunnelEngine {
     let status = SessionStatus(
       id: session.id, keyName: session.keyName, state: SessionStatus.State(session),
       age: now - session.startedAt, idle: now - session.lastActive, flows: session.flowCount,
-      channels: session.channels.map { ChannelStatus(channels[$0], at: now) })
+      channels: session.channels.map {
+        ChannelStatus(channels[$0], share: share(of: $0, in: session), at: now)
+      })
     return (status, index + 1)
+  }
+
+  /// The part of a session's datagrams that the schedule gives to a channel.
+  private func share(of index: Int, in session: Session) -> Double {
+    let (isRandom, rank) = (session.scheduler.schedule == .random, channels[index].standing.rank)
+    guard channels[index].state == .open, rank == .chosen || isRandom && rank == .candidate else {
+      return 0
+    }
+    guard !isRandom else { return 1 / Double(session.candidates.count) }
+    let sum = session.scheduler.chosen.reduce(0) { $0 + channels[$1].standing.share }
+    return channels[index].standing.share / sum
   }
 }
 

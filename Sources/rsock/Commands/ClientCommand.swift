@@ -22,6 +22,12 @@ package struct ClientOptions: ParsableArguments {
       "Keep at most so many channels open at once, 1-64. (default: 16)", valueName: "count"))
   var maxChannels: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "How datagrams are spread over the channels, both ways. (default: adaptive)",
+      valueName: "adaptive|random|sticky|redundant"))
+  var schedule: String?
+
   @Option(help: .hidden)
   var testIsn: UInt32?
 
@@ -34,7 +40,9 @@ package struct ClientOptions: ParsableArguments {
 
   /// Everything that was said, here and in the file.
   package func settings() throws(StartError) -> Settings {
-    try shared.settings([.taddr: taddr, .ludp: ludp, .maxChannels: maxChannels])
+    try shared.settings([
+      .taddr: taddr, .ludp: ludp, .maxChannels: maxChannels, .schedule: schedule,
+    ])
   }
 }
 

@@ -91,12 +91,6 @@ struct SharedOptions: ParsableArguments {
   var mark: String?
 
   @Option(
-    help: ArgumentHelp(
-      "How datagrams are spread over the channels; this version has random. (default: random)",
-      valueName: "schedule"))
-  var schedule: String?
-
-  @Option(
     help: ArgumentHelp("1: go to the background once started. (default: 0)", valueName: "0|1"))
   var daemon: String?
 
@@ -138,8 +132,7 @@ struct SharedOptions: ParsableArguments {
     let shared: [SettingName: String?] = [
       .ports: ports, .dev: dev, .lcapIp: lcapIp, .type: type, .duration: duration,
       .keepalive: keepalive, .keyFile: keyFile, .key: key, .hash: hash, .cipher: cipher,
-      .limits: limits, .firewall: firewall, .tx: tx, .mark: mark, .schedule: schedule,
-      .daemon: daemon,
+      .limits: limits, .firewall: firewall, .tx: tx, .mark: mark, .daemon: daemon,
       .log: log, .control: control, .verbose: verbose ? "1" : nil,
       .noSandbox: noSandbox ? "1" : nil, .capTimeout: capTimeout, .unPath: unPath,
     ]

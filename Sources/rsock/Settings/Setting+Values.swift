@@ -92,16 +92,6 @@ extension Setting {
     }
   }
 
-  /// The schedule; in this version there is one.
-  func schedule() throws(StartError) {
-    switch text {
-    case "random": return
-    case "adaptive", "sticky", "redundant":
-      throw error("is not in this version: use \(example("random")).")
-    default: throw error("is unknown: use \(example("random")).")
-    }
-  }
-
   /// The carriers, each once, in the order in which they are tried.
   func carriers() throws(StartError) -> [Carrier] {
     var named: Set<Carrier> = []

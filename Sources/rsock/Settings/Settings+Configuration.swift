@@ -16,6 +16,7 @@ extension Settings {
     }
     ignore(.ludp, "only a client listens for apps")
     ignore(.maxChannels, "the client opens the channels")
+    ignore(.schedule, "the client says how datagrams are spread, both ways")
     try protect(
       &tunnel, as: .server, otherwise: "no key: anyone who can reach the ports can use this server")
     tunnel.limits = try self[.limits]?.limits().limits ?? tunnel.limits
@@ -43,6 +44,7 @@ extension Settings {
     var configuration = ClientConfiguration(
       tunnel: tunnel, server: server, listen: listen, maxChannels: channels)
     configuration.serverName = serverName
+    configuration.schedule = try self[.schedule]?.word() ?? configuration.schedule
     return configuration
   }
 
@@ -109,7 +111,6 @@ extension Settings {
       .seconds(try keepalive.number(1...3600, unit: "seconds", sample: "25"))
     }
     if let type = self[.type] { tunnel.carriers = try type.carriers() }
-    try self[.schedule]?.schedule()
     if let firewall = self[.firewall] { tunnel.firewall = try firewall.firewallMode() }
     if let transmit = self[.tx] { tunnel.transmit = try transmit.word() }
     tunnel.mark = try self[.mark]?.mark()

@@ -92,6 +92,8 @@ struct ChannelDocument: Codable, Hashable {
   var age: Double?
   var silence: Double
   var roundTrip: Double?
+  var loss: Double?
+  var share: Double?
   var sent: TrafficDocument
   var received: TrafficDocument
   /// What passes in a second, from two answers: `rsock status` adds it.
@@ -106,6 +108,8 @@ struct ChannelDocument: Codable, Hashable {
     age = status.age?.seconds
     silence = status.silence.seconds
     roundTrip = status.roundTrip?.seconds
+    loss = status.loss?.tenThousandths
+    share = status.share.tenThousandths
     sent = TrafficDocument(status.sent)
     received = TrafficDocument(status.received)
   }
@@ -144,6 +148,10 @@ struct RateDocument: Codable, Hashable {
     bytes = rate(earlier.bytes, later.bytes)
     datagrams = rate(earlier.datagrams, later.datagrams)
   }
+}
+
+extension Double {
+  fileprivate var tenThousandths: Double { (self * 10_000).rounded() / 10_000 }
 }
 
 extension Duration {

@@ -71,7 +71,7 @@ struct StatusTable {
   // MARK: - Channels
 
   private static let titles = [
-    "carrier", "state", "port", "remote", "age", "rtt", "sent B/s", "received B/s",
+    "carrier", "state", "port", "remote", "age", "rtt", "loss", "share", "sent B/s", "recv B/s",
   ]
   private static let remoteColumn = 3
 
@@ -106,6 +106,7 @@ struct StatusTable {
           .dropFirst()),
       channel.remote, channel.age.map(duration) ?? "-",
       channel.roundTrip.map(milliseconds) ?? "-",
+      channel.loss.map(percent) ?? "-", channel.share.map(percent) ?? "-",
       channel.rates.map { amount($0.sent.bytes) } ?? "-",
       channel.rates.map { amount($0.received.bytes) } ?? "-",
     ]
@@ -134,6 +135,13 @@ struct StatusTable {
   private static func milliseconds(_ seconds: Double) -> String {
     let tenths = Int((max(0, min(seconds, 1e6)) * 10_000).rounded())
     return tenths < 1_000 ? "\(tenths / 10).\(tenths % 10)ms" : "\((tenths + 5) / 10)ms"
+  }
+
+  /// 0%, 0.4%, 17%.
+  static func percent(_ part: Double) -> String {
+    let tenths = Int((max(0, min(part, 1)) * 1_000).rounded())
+    guard tenths > 0, tenths < 100 else { return "\((tenths + 5) / 10)%" }
+    return "\(tenths / 10).\(tenths % 10)%"
   }
 
   /// 0, 812, 1.2k, 34.5M, 1.3G.

@@ -59,6 +59,15 @@ final class Exchange {
     world.collect()
   }
 
+  /// Several apps send one datagram each, and these wait together.
+  func sendTogether(apps: ClosedRange<UInt8>, size: Int) {
+    let all = apps.map { app in
+      (payload: payload(app: app, toServer: true, size: size), source: Self.endpoint(app))
+    }
+    client.send(all, at: world.now)
+    world.collect()
+  }
+
   /// The target sends on the flow of an app that was heard before.
   func reply(app: UInt8 = 1, count: Int = 1, size: Int? = nil, merged: Bool = false) {
     settle()

@@ -111,6 +111,16 @@ final class Host {
     finish(at: now)
   }
 
+  /// Sends datagrams of several apps that wait together.
+  func send(_ datagrams: [(payload: [UInt8], source: Endpoint)], at now: Instant) {
+    apps.removeAll()
+    for datagram in datagrams {
+      precondition(apps.append(copying: datagram.payload.rawSpan, source: datagram.source))
+    }
+    engine.encapsulate(&apps, from: .apps, into: &segments, at: now)
+    finish(at: now)
+  }
+
   func receive(_ packets: [Packet], at now: Instant) {
     for carrier in Carrier.allCases {
       let own = packets.filter { $0.isUDP == (carrier == .udp) }

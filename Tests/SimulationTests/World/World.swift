@@ -47,8 +47,9 @@ final class World {
   private(set) var clients: [Host] = []
   var client: Host { clients[0] }
   var conditions = Conditions()
-  /// What else befalls the channels to some of the server's ports.
+  /// What else befalls the channels of fake TCP to some of the server's ports, and those on UDP.
   var lanes: [UInt16: Lane] = [:]
+  var udpLanes: [UInt16: Lane] = [:]
   var middlebox: Middlebox?
   /// Whether runs stay whole, as GRO delivers them, or are cut into segments on the way.
   var keepsRuns = false
@@ -174,8 +175,10 @@ final class World {
     guard passes(packet, trackerOf: direction), !conditions.isDown else { return }
     guard let packet = middlebox.map({ $0(packet, direction) }) ?? packet else { return }
     let port = direction == .toServer ? packet.destination.port : packet.source.port
-    guard lanes[port]?.passes(packet.bytes.count, direction, at: now) != false else { return }
-    let lane = lanes[port] ?? Lane()
+    let side = packet.isUDP ? \World.udpLanes : \World.lanes
+    guard self[keyPath: side][port]?.passes(packet.bytes.count, direction, at: now) != false
+    else { return }
+    let lane = self[keyPath: side][port] ?? Lane()
     if happens(conditions.lossPerMille) || happens(lane.lossPerMille) { return }
     enqueue(packet, delay: lane.delay)
     if happens(conditions.duplicationPerMille) { enqueue(packet, delay: lane.delay) }
