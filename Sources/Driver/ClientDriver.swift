@@ -24,6 +24,7 @@ func runClient(
     role: .client(
       server: configuration.server, ports: tunnel.ports, maxChannels: configuration.maxChannels))
   engine.idleTimeout = tunnel.idleTimeout
+  engine.channelsPerPort = configuration.channelsPerPort
   engine.schedule = configuration.schedule
   engine.initialSequence = configuration.initialSequence
   if let keepalive = tunnel.keepalive { engine.keepalive = min(keepalive, engine.keepalive) }

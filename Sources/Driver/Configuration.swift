@@ -93,8 +93,10 @@ public struct ClientConfiguration: Hashable, Sendable {
   public var serverName: String?
   /// Where the app's datagrams are taken in.
   public var listen: Endpoint
-  /// How many channels may live at once.
+  /// How many channels of each carrier may live at once.
   public var maxChannels: Int
+  /// How many of them go to each port.
+  public var channelsPerPort = 1
   /// How datagrams are spread over the channels, both ways.
   public var schedule = Schedule.adaptive
   /// For tests: the initial sequence number of each channel.

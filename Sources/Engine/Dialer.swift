@@ -46,20 +46,21 @@ struct Dialer {
   var pause = Duration.seconds(1)
   private var nextSlot = 0
 
-  /// A plan with one channel of each carrier to each port; of more than `limit` ports as many are
-  /// drawn.
+  /// A plan with so many channels of each carrier to each port, and at most `limit` of each carrier:
+  /// which ones have fewer then is drawn.
   init(
-    server: IPAddress, ports: PortSet, carriers: [Carrier] = [.tcp], limit: Int,
-    random: inout SplitMix64
+    server: IPAddress, ports: PortSet, carriers: [Carrier] = [.tcp], channelsPerPort: Int = 1,
+    limit: Int, random: inout SplitMix64
   ) {
     self.server = server
     self.ports = ports
     self.carriers = carriers
     var all = (0..<ports.count).map { ports[$0] }
-    if all.count > limit { all.shuffle(using: &random) }
-    // Carriers take turns, for during an outage the slots are dialled in this order.
-    for port in all.prefix(limit) {
-      slots += carriers.map { Slot(carrier: $0, port: port) }
+    let wanted = all.count * channelsPerPort
+    if wanted > limit { all.shuffle(using: &random) }
+    // Carriers take turns, and so do ports, for during an outage the slots are dialled in this order.
+    for place in 0..<min(wanted, limit) {
+      slots += carriers.map { Slot(carrier: $0, port: all[place % all.count]) }
     }
   }
 

@@ -36,6 +36,8 @@ public struct EngineConfiguration: Sendable {
   public var cipher = CipherPreference.auto
   /// Whether a server has another service to show to connections that do not authenticate.
   public var hasDecoy = false
+  /// How many channels of each carrier a client opens to each port.
+  public var channelsPerPort = 1
   /// How a client wants datagrams to be spread over the channels, both ways. A server does what its
   /// clients want.
   public var schedule = Schedule.adaptive
@@ -177,7 +179,7 @@ public struct TunnelEngine: ~Copyable {
     case .client(let server, let ports, let maxChannels):
       dialer = Dialer(
         server: server, ports: ports, carriers: configuration.carriers,
-        limit: maxChannels, random: &random)
+        channelsPerPort: configuration.channelsPerPort, limit: maxChannels, random: &random)
       clientKeys = (configuration.keys.first?.key).map(HandshakeKeys.init)
       _ = sessions.insert(
         Session(id: entropy.session, schedule: configuration.schedule, at: now))

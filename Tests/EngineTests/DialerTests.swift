@@ -19,6 +19,22 @@ import Wire
     #expect(seen.allSatisfy(ports.contains))
   }
 
+  /// As many to each port, and where that is too many, a few have one more than the others.
+  @Test(arguments: [(3, 16, [3, 3, 3]), (6, 16, [5, 5, 6]), (64, 2, [0, 1, 1])])
+  func severalChannelsToEachPort(_ each: Int, _ limit: Int, _ expected: [Int]) {
+    var random = SplitMix64(seed: 1)
+    var dialer = Dialer(
+      server: .any, ports: PortSet([5...7]), carriers: [.tcp, .udp], channelsPerPort: each,
+      limit: limit, random: &random)
+    for carrier in Carrier.allCases {
+      let ports = dialer.slots.filter { $0.carrier == carrier }.map(\.port)
+      #expect((5...7).map { port in ports.count { $0 == port } }.sorted() == expected)
+    }
+    // A turn of an outage is one port after the other.
+    let turns = (0..<3).map { _ in dialer.takeTurn().map { dialer.slots[$0].port } }
+    if limit > 2 { #expect(Set(turns.joined()) == [5, 6, 7]) }
+  }
+
   @Test func dialerTakesTurns() {
     var random = SplitMix64(seed: 1)
     var dialer = Dialer(

@@ -44,6 +44,28 @@ extension NamespaceTests {
         }
       }
     }
+
+    /// Eight channels of each carrier to one port, through a strict NAT: all are used, both ways.
+    @Test func severalChannelsToOnePort() async throws {
+      try await withRoutedHosts { client, router, server in
+        var options = Tunnel.Options(.sealed)
+        options.type = "all"
+        options.ports = "10001"
+        options.client = ["--channels=8", "--schedule=random"]
+        let tunnel = try Tunnel(from: client, to: server, options)
+        let load = Load(size: 1000, rate: 2000, duration: .seconds(2))
+        let (up, down) = try tunnel.exchange(up: load, down: load)
+        #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
+        let channels = try client.status().sessions[0].channels
+        for carrier in ["tcp", "udp"] {
+          let own = channels.filter { $0.carrier == carrier }
+          #expect(own.count == 8 && Set(own.map(\.local)).count == 8, "\(channels)")
+          #expect(own.allSatisfy { $0.sent.datagrams > 0 && $0.received.datagrams > 0 })
+        }
+        #expect(try router.invalidPackets() == 0)
+        try tunnel.stop()
+      }
+    }
   }
 }
 

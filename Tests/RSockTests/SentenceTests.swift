@@ -101,6 +101,10 @@ import Testing
       "--taddr: \"255.255.255.255\" is not the address of a host."
     ),
     (
+      client + ["--channels=0"],
+      "--channels: \"0\" is no number of channels from 1 to 64: for example --channels=4."
+    ),
+    (
       client + ["--max-channels=0"],
       "--max-channels: \"0\" is no number of channels from 1 to 64: for example --max-channels=16."
     ),

@@ -38,7 +38,7 @@ import rsock
     let dialling = try client.client()
     #expect(dialling.server == IPAddress("10.0.0.1"))
     #expect(dialling.listen == Endpoint("127.0.0.1:30000"))
-    #expect(dialling.maxChannels == 16)
+    #expect(dialling.maxChannels == 16 && dialling.channelsPerPort == 1)
     #expect(dialling.schedule == .adaptive)
     #expect(dialling.tunnel == serving.tunnel)
     #expect(try client.process().daemon == false)
@@ -151,6 +151,15 @@ import rsock
     #expect(configuration.schedule == .redundant)
     #expect(configuration.tunnel.ports.count == 60000)
     #expect(settings.notes.first == "--taddr: the port is ignored: --ports says the server's")
+  }
+
+  @Test("Channels to each port", arguments: [1, 8, 9])
+  func channels(count: Int) throws {
+    var settings = try Self.client(
+      "-t 10.0.0.1 -l 127.0.0.1:1 -p 443,8443 --channels=\(count) --key=\(Self.key)")
+    #expect(try settings.client().channelsPerPort == count)
+    let tooMany = "--channels is more than --max-channels lets be open at once: 16 to 2 ports"
+    #expect(settings.notes == (count > 8 ? [tooMany] : []))
   }
 
   @Test("Names") func names() throws {

@@ -25,6 +25,34 @@ import Wire
     expectHonest(world)
   }
 
+  /// Each is replaced where it was, and datagrams take all of them.
+  @Test(arguments: [[Carrier.tcp], [.tcp, .udp]])
+  func severalChannelsToOnePort(_ carriers: [Carrier]) throws {
+    let world = World(ports: 10_001...10_001) {
+      $0.carriers = carriers
+      $0.channelsPerPort = 5
+      $0.schedule = .random
+    }
+    world.connect()
+    #expect(world.client.channels.count == 5 * carriers.count)
+    #expect(world.server.channels.count == 5 * carriers.count)
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(2), bothWays: true)
+    let channels = try #require(world.client.session(at: world.now)).channels
+    #expect(channels.allSatisfy { $0.sent.datagrams > 0 && $0.received.datagrams > 0 })
+    let victim = try #require(world.client.channels.values.first)
+    world.middlebox = { packet, _ in
+      packet.source == victim.local || packet.destination == victim.local ? nil : packet
+    }
+    exchange.stream(for: .seconds(6), bothWays: true)
+    world.run(for: .seconds(1))
+    exchange.settle()
+    #expect(world.client.channels.count == 5 * carriers.count)
+    #expect(!world.client.channels.values.contains(victim))
+    #expect(exchange.lost < 100)
+    expectHonest(world, exchange)
+  }
+
   @Test func severalClientsOnOneServer() {
     let world = World(clients: 5)
     world.connect()

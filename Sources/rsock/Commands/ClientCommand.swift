@@ -19,6 +19,11 @@ package struct ClientOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "Open so many channels to a port, 1-64. (default: 1)", valueName: "count"))
+  var channels: String?
+
+  @Option(
+    help: ArgumentHelp(
       "Keep at most so many channels open at once, 1-64. (default: 16)", valueName: "count"))
   var maxChannels: String?
 
@@ -41,7 +46,8 @@ package struct ClientOptions: ParsableArguments {
   /// Everything that was said, here and in the file.
   package func settings() throws(StartError) -> Settings {
     try shared.settings([
-      .taddr: taddr, .ludp: ludp, .maxChannels: maxChannels, .schedule: schedule,
+      .taddr: taddr, .ludp: ludp, .channels: channels, .maxChannels: maxChannels,
+      .schedule: schedule,
     ])
   }
 }

@@ -28,6 +28,7 @@ package enum SettingName: String, CaseIterable, Sendable {
   case schedule
   case limits
   case decoy
+  case channels
   case maxChannels = "max-channels"
   case noSandbox = "no-sandbox"
 

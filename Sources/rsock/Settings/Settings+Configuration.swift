@@ -15,6 +15,7 @@ extension Settings {
       )
     }
     ignore(.ludp, "only a client listens for apps")
+    ignore(.channels, "the client opens the channels")
     ignore(.maxChannels, "the client opens the channels")
     ignore(.schedule, "the client says how datagrams are spread, both ways")
     try protect(
@@ -34,7 +35,7 @@ extension Settings {
       throw StartError(
         .usage, "--ludp is missing: say where the app sends to, for example -l 127.0.0.1:30000.")
     }
-    let channels = try self[.maxChannels]?.number(1...64, unit: "channels", sample: "16") ?? 16
+    let most = try self[.maxChannels]?.number(1...64, unit: "channels", sample: "16") ?? 16
     ignore(.decoy, "only a server is probed by strangers")
     try protect(
       &tunnel, as: .client,
@@ -42,10 +43,25 @@ extension Settings {
     )
     tunnel.limits = try clientLimits() ?? tunnel.limits
     var configuration = ClientConfiguration(
-      tunnel: tunnel, server: server, listen: listen, maxChannels: channels)
+      tunnel: tunnel, server: server, listen: listen, maxChannels: most)
+    configuration.channelsPerPort = try channels(to: tunnel.ports.count, atMost: most)
     configuration.serverName = serverName
     configuration.schedule = try self[.schedule]?.word() ?? configuration.schedule
     return configuration
+  }
+
+  /// How many channels a client opens to each port.
+  private mutating func channels(
+    to portCount: Int, atMost most: Int
+  ) throws(StartError) -> Int {
+    guard let setting = self[.channels] else { return 1 }
+    let count = try setting.number(1...64, unit: "channels", sample: "4")
+    if count > 1, count * portCount > most {
+      notes.append(
+        "\(setting.place) is more than --max-channels lets be open at once: \(most) to "
+          + "\(portCount) ports")
+    }
+    return count
   }
 
   /// What rules for a server need.
