@@ -33,7 +33,7 @@ func runClient(
   let role = ClientRole(
     configuration: configuration, ruleset: ruleset, apps: apps, interface: start.device?.index)
   try start.run(
-    engine, role, keeping: .netAdmin,
+    engine, role, configuration.families, keeping: .netAdmin,
     greeting:
       "client ready: apps send to \(configuration.listen), the server is \(configuration.serverText)",
     process: &process)
@@ -43,8 +43,10 @@ func runClient(
 struct ClientRole: TunnelRole, ~Copyable {
   private let configuration: ClientConfiguration
   private var ruleset: Ruleset?
-  /// Where the server is; the wildcard while that is not known.
-  private var server: IPAddress
+  /// Where the server may be; none while that is not known.
+  private var servers: [IPAddress]
+  /// Where it is, or was: the address that answered, or the first one.
+  private var server: IPAddress?
   /// Follows the server's name, where it has one.
   private var name: NamedAddress?
   private let apps: DatagramSocket
@@ -52,7 +54,7 @@ struct ClientRole: TunnelRole, ~Copyable {
   private var guards = PlaceTable<GuardSocket>()
   /// Channels on UDP by their sockets' ports.
   private var channels: [UInt16: Int] = [:]
-  private var lastFailure: SystemError?
+  private var lastFailures: [IPAddress: SystemError] = [:]
 
   init(
     configuration: ClientConfiguration, ruleset: consuming Ruleset?,
@@ -61,21 +63,27 @@ struct ClientRole: TunnelRole, ~Copyable {
     self.interface = interface
     self.configuration = configuration
     self.ruleset = ruleset
-    server = configuration.server
+    server = configuration.serverName == nil ? configuration.server : nil
+    servers = server.map { [$0] } ?? []
     self.apps = apps
   }
 
-  func filter(addresses: [IPAddress]) throws(SystemError) -> SocketFilter {
+  func filter(
+    _ family: AddressFamily, addresses: [IPAddress]
+  ) throws(SystemError) -> SocketFilter {
     let local = configuration.tunnel.localAddress.map { [$0] } ?? addresses
+    // The one that is left is heard until another one answers.
     return try TunnelFilter.client(
-      server: server, ports: configuration.tunnel.ports, addresses: local)
+      servers: servers + (server.map { [$0] } ?? []), ports: configuration.tunnel.ports,
+      addresses: local, family: family)
   }
 
   mutating func begin(_ tunnel: inout Tunnel) throws(SystemError) {
     try ruleset?.watch(tunnel.epoll)
     try tunnel.epoll.add(apps.descriptor.rawValue, token: Token.firstOfRole)
     guard let serverName = configuration.serverName else { return }
-    var name = try NamedAddress(serverName, at: tunnel.now)
+    var name = try NamedAddress(
+      serverName, families: configuration.families, at: tunnel.now)
     name.fellSilent(at: tunnel.now)
     try name.watch(tunnel.epoll)
     self.name = consume name
@@ -83,11 +91,9 @@ struct ClientRole: TunnelRole, ~Copyable {
 
   var places: ProgramStatus.Places {
     ProgramStatus.Places(
-      taddr: configuration.serverText, address: isServerKnown ? "\(server)" : nil,
+      taddr: configuration.serverText, address: server?.description,
       listen: configuration.listen, ports: configuration.tunnel.ports)
   }
-
-  private var isServerKnown: Bool { server != .any }
 
   var nextDeadline: Instant {
     switch name {
@@ -97,22 +103,46 @@ struct ClientRole: TunnelRole, ~Copyable {
   }
 
   mutating func advance(_ tunnel: inout Tunnel) {
-    guard nextDeadline <= tunnel.now, let address = name?.advance(tunnel) else { return }
-    move(to: address, &tunnel)
+    if nextDeadline <= tunnel.now { name?.advance(tunnel) }
   }
 
-  /// The server is at another address. What comes from the old one from now on is not received.
-  private mutating func move(to address: IPAddress, _ tunnel: inout Tunnel) {
+  /// The server has these addresses: the engine finds out which one answers.
+  private mutating func follow(_ addresses: [IPAddress], _ tunnel: inout Tunnel) {
+    servers = addresses
+    lastFailures = lastFailures.filter { addresses.contains($0.key) }
+    if server == nil { use(addresses[0], &tunnel) }
+    replaceFilters(&tunnel)
+    tunnel.engine.setServers(addresses, at: tunnel.now)
+    tunnel.handleEvents(for: &self)
+  }
+
+  /// The server is at this address. Firewall rules are for one address: while others are tried, guard
+  /// sockets keep the kernel quiet.
+  private mutating func use(_ address: IPAddress, _ tunnel: inout Tunnel) {
     server = address
     do throws(SystemError) {
-      if tunnel.wire.hasPackets {
-        let filter = try filter(addresses: Array(tunnel.nextHops.addresses.keys))
-        try tunnel.wire.replaceFilter(filter)
-      }
       try ruleset?.replaceRole(.client(server: address, ports: configuration.tunnel.ports))
     } catch { tunnel.log.error("\(error)") }
-    tunnel.engine.setServer(address, at: tunnel.now)
-    tunnel.handleEvents(for: &self)
+  }
+
+  private func replaceFilters(_ tunnel: inout Tunnel) {
+    let addresses = Array(tunnel.nextHops.addresses.keys)
+    do throws(SystemError) {
+      for family in tunnel.wire.families {
+        try tunnel.wire.replaceFilter(filter(family, addresses: addresses), family)
+      }
+    } catch { tunnel.log.error("\(error)") }
+  }
+
+  private mutating func serverAnswered(at address: IPAddress, _ tunnel: inout Tunnel) {
+    guard configuration.serverName != nil else { return }
+    name?.isHeard(at: address)
+    if servers.count > 1 {
+      tunnel.log.notice("\(configuration.serverText) answers at \(address)")
+    }
+    guard server != address else { return }
+    use(address, &tunnel)
+    replaceFilters(&tunnel)
   }
 
   mutating func networkChanged(_ tunnel: inout Tunnel) {
@@ -122,7 +152,9 @@ struct ClientRole: TunnelRole, ~Copyable {
   mutating func receive(token: UInt64, _ tunnel: inout Tunnel) {
     if token == Token.ruleset { return ruleset?.repair(tunnel.log) ?? () }
     if token == Token.resolver {
-      if let address = name?.receive(tunnel) { move(to: address, &tunnel) }
+      if name?.receive(tunnel) == true, let addresses = name?.addresses {
+        follow(addresses, &tunnel)
+      }
       return
     }
     tunnel.encapsulate(from: apps, .apps)
@@ -143,8 +175,9 @@ struct ClientRole: TunnelRole, ~Copyable {
       tunnel.log.debug("channel \(tuple) closed")
       tunnel.wire.setHop(nil, channel: channel)
       release(channel, port: tuple.local.port, &tunnel)
+    case .serverAnswered(let address): serverAnswered(at: address, &tunnel)
     default:
-      if case .connected = event { name?.isHeard() }
+      if case .connected = event, let server { name?.isHeard(at: server) }
       if case .disconnected = event { name?.fellSilent(at: tunnel.now) }
       tunnel.logEvent(event, peer: "the server \(configuration.serverText)")
     }
@@ -174,19 +207,22 @@ struct ClientRole: TunnelRole, ~Copyable {
   private mutating func dial(
     _ slot: Int, _ carrier: Carrier, _ remote: Endpoint, _ tunnel: inout Tunnel
   ) {
-    guard isServerKnown else { return tunnel.engine.dialFailed(slot: slot, at: tunnel.now) }
+    guard !servers.isEmpty else { return tunnel.engine.dialFailed(slot: slot, at: tunnel.now) }
     do throws(SystemError) {
-      let wanted = Endpoint(configuration.tunnel.localAddress ?? .any, 0)
+      let wanted = Endpoint(
+        configuration.tunnel.localAddress ?? .any(remote.address.family), 0)
       let way = try tunnel.nextHops.find(FourTuple(local: wanted, remote: remote))
       switch carrier {
       case .tcp: try dialTCP(slot, way, remote, &tunnel)
       case .udp: try dialUDP(slot, way, remote, &tunnel)
       }
-      lastFailure = nil
+      lastFailures[remote.address] = nil
     } catch {
       tunnel.engine.dialFailed(slot: slot, at: tunnel.now)
-      if error != lastFailure { tunnel.log.warning("cannot dial \(remote): \(error)") }
-      lastFailure = error
+      guard error != lastFailures.updateValue(error, forKey: remote.address) else { return }
+      // Not every host has a way for each family of its peer's addresses.
+      let level: Logger.Level = servers.count > 1 ? .info : .warning
+      tunnel.log.log(level: level, "cannot dial \(remote): \(error)")
     }
   }
 

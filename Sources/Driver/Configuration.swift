@@ -1,6 +1,7 @@
 // What a server or a client is told to do: values that are checked already, in the kernel's terms.
 
 public import Engine
+import Kernel
 public import Wire
 
 /// What both roles are told.
@@ -101,6 +102,13 @@ public struct ClientConfiguration: Hashable, Sendable {
   public var schedule = Schedule.adaptive
   /// For tests: the initial sequence number of each channel.
   public var initialSequence: UInt32?
+
+  /// The families that the server may have addresses of; IPv4 first.
+  var families: [AddressFamily] {
+    if let local = tunnel.localAddress { return [local.family] }
+    guard serverName != nil else { return [server.family] }
+    return AddressFamily.allCases.filter(\.isAvailable)
+  }
 
   /// The server as the user named it.
   var serverText: String { serverName ?? "\(server)" }

@@ -9,7 +9,8 @@ import Wire
 /// What an epoll token means. The roles' own tokens start at `firstOfRole`.
 enum Token {
   static let signals: UInt64 = 0
-  static let packets: UInt64 = 1
+  /// Packets of a family.
+  static func packets(_ family: AddressFamily) -> UInt64 { family == .ipv4 ? 1 : 6 }
   static let network: UInt64 = 2
   static let ruleset: UInt64 = 3
   /// Somebody connects to the control socket; behind it, one for each who is connected.
@@ -82,7 +83,8 @@ struct EventLoop: ~Copyable {
     _ process: borrowing ProcessSetup
   ) throws(SystemError) {
     switch token {
-    case Token.packets: try tunnel.receivePackets(for: &role)
+    case Token.packets(.ipv4): try tunnel.receivePackets(.ipv4, for: &role)
+    case Token.packets(.ipv6): try tunnel.receivePackets(.ipv6, for: &role)
     case Token.network: try tunnel.noteNetwork(&network, for: &role)
     case Token.signals: handleSignals(&tunnel, &role, process)
     case Token.firstOfUDP...:

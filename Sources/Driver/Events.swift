@@ -22,7 +22,9 @@ extension Tunnel {
       log.error("\(remote) speaks version \(version) of the protocol, which this rsock does not")
     case .cipherMismatch(let remote):
       log.error("\(remote) takes no cipher that this rsock takes: give both the same --cipher")
-    case .dial, .channelOpened, .channelClosed, .channelMoved, .flowClosed, .stranger: break
+    case .dial, .channelOpened, .channelClosed, .channelMoved, .flowClosed, .stranger,
+      .serverAnswered:
+      break
     }
   }
 

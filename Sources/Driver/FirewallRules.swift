@@ -44,7 +44,7 @@ private func tcpRules(for role: RulesRole) -> String {
   return """
     # With nft: rsock rules … | sudo nft -f -
     \(RulesetText.nft(rules))
-    # The same with iptables: rsock rules … | sed -n 's/^# iptables/iptables/p' | sudo sh
+    # The same with iptables: rsock rules … | sed -n 's/^# \\(ip6*tables\\)/\\1/p' | sudo sh
     \(commands.map { "# \($0)\n" }.joined())
     """
 }

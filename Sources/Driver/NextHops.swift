@@ -89,7 +89,10 @@ struct NextHops: ~Copyable {
       if let key = state.note(neighbour) { changes.neighbours.insert(key) }
     // Routes are never kept: each is asked for.
     case .routes: changes.areRoutesOthers = true
-    case .link, .addresses, .overrun: isStale = true
+    case .addresses: isStale = true
+    case .link, .overrun:
+      isStale = true
+      changes.areRoutesOthers = true
     }
   }
 
@@ -105,13 +108,15 @@ struct NextHops: ~Copyable {
   func find(_ tuple: FourTuple) throws(SystemError) -> NextHop {
     let route = try Routes.lookup(
       netlink, to: tuple.remote.address,
-      from: tuple.local.address == .any ? nil : tuple.local.address, interface: device?.index,
+      from: tuple.local.address.isAny ? nil : tuple.local.address, interface: device?.index,
       mark: mark, destinationPort: tuple.remote.port == 0 ? nil : tuple.remote.port,
       sourcePort: tuple.local.port == 0 ? nil : tuple.local.port)
     let link = state.links[route.interfaceIndex]
     let neighbour = neighbour(on: route, to: tuple.remote.address)
     let hop = link.flatMap { link in
-      neighbour.flatMap { LinkHop(on: link, to: state.neighbours[$0]) }
+      neighbour.flatMap {
+        LinkHop(on: link, to: state.neighbours[$0], family: tuple.family)
+      }
     }
     let mtu = min(link?.mtu ?? 1500, route.mtu ?? .max)
     return NextHop(
@@ -121,7 +126,7 @@ struct NextHops: ~Copyable {
 
   /// Whom to hand packets to on the link; nil where the raw socket has to be used.
   private func neighbour(on route: Route, to remote: IPAddress) -> NeighbourKey? {
-    guard transmit == .auto, !route.isLocal, !route.hasIPv6Gateway else { return nil }
+    guard transmit == .auto, !route.isLocal else { return nil }
     return NeighbourKey(interface: route.interfaceIndex, address: route.gateway ?? remote)
   }
 }

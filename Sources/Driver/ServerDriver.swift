@@ -17,10 +17,11 @@ func runServer(
   if hasDecoy { try checkDecoy() }
   let ruleset = start.ruleset(.server(ports: tunnel.ports, hasDecoy: hasDecoy))
   // A decoy's connections take the ports themselves.
+  let families = servedFamilies(tunnel, log: log)
   let guards =
     start.hasTCP
-    ? try guardPorts(of: tunnel, isOptional: ruleset != nil && !hasDecoy, log: log) : []
-  let udp = try udpSockets(of: tunnel, start)
+    ? try guardPorts(of: tunnel, families, isOptional: ruleset != nil && !hasDecoy, log: log) : []
+  let udp = try udpSockets(of: tunnel, families, start)
   var engine = EngineConfiguration(role: .server(ports: tunnel.ports))
   engine.idleTimeout = tunnel.idleTimeout
   engine.hasDecoy = hasDecoy
@@ -34,11 +35,22 @@ func runServer(
   // the ruleset again where somebody removed it. A decoy takes over connections by it, on ports below
   // 1024 by CAP_NET_BIND_SERVICE.
   try start.run(
-    engine, role, udp: udp, keeping: hasDecoy ? [.netAdmin, .netBindService] : .netAdmin,
+    engine, role, families, udp: udp,
+    keeping: hasDecoy ? [.netAdmin, .netBindService] : .netAdmin,
     decoyPorts: hasDecoy ? tunnel.ports : nil,
     greeting:
       "server ready: \(kinds) ports \(tunnel.ports), datagrams go to \(configuration.targetText)",
     process: &process)
+}
+
+/// Whom a server serves: clients of both families, where the kernel has both.
+private func servedFamilies(_ tunnel: TunnelConfiguration, log: Logger) -> [AddressFamily] {
+  if let local = tunnel.localAddress { return [local.family] }
+  guard AddressFamily.ipv6.isAvailable else {
+    log.info("clients of IPv4 only: the kernel has no IPv6")
+    return [.ipv4]
+  }
+  return [.ipv4, .ipv6]
 }
 
 /// Throws where the kernel does not let this process show strangers a decoy.
@@ -51,16 +63,17 @@ private func checkDecoy() throws(StartError) {
 
 /// A socket for channels on UDP at each port, where there are such.
 private func udpSockets(
-  of tunnel: TunnelConfiguration, _ start: borrowing Start
+  of tunnel: TunnelConfiguration, _ families: [AddressFamily], _ start: borrowing Start
 ) throws(StartError) -> UDPSockets {
   var sockets = UDPSockets()
   guard tunnel.carriers.contains(.udp) else { return sockets }
+  // The wildcard of IPv6 takes in both families.
+  let local = tunnel.localAddress ?? .any(families.contains(.ipv6) ? .ipv6 : .ipv4)
   var hasReported = false
   for port in tunnel.ports.ranges.joined() {
     do throws(SystemError) {
       let socket = try DatagramSocket(
-        carryingAt: Endpoint(tunnel.localAddress ?? .any, port), interface: start.device?.index,
-        mark: tunnel.mark)
+        carryingAt: Endpoint(local, port), interface: start.device?.index, mark: tunnel.mark)
       if !hasReported {
         start.report(socket.receiveBufferLimit, "datagrams from clients")
         start.report(socket.sendBufferLimit, "datagrams to clients")
@@ -75,14 +88,16 @@ private func udpSockets(
 /// Holds every port. Where that is optional, one that needs a capability that is missing is left to the
 /// ruleset.
 private func guardPorts(
-  of tunnel: TunnelConfiguration, isOptional: Bool, log: Logger
+  of tunnel: TunnelConfiguration, _ families: [AddressFamily], isOptional: Bool, log: Logger
 ) throws(StartError) -> [Place<GuardSocket>] {
   var guards: [Place<GuardSocket>] = []
   var unguarded: [UInt16] = []
   for port in tunnel.ports.ranges.joined() {
     do throws(SystemError) {
-      let endpoint = Endpoint(tunnel.localAddress ?? .any, port)
-      guards.append(Place(try GuardSocket(at: endpoint)))
+      for family in families {
+        let endpoint = Endpoint(tunnel.localAddress ?? .any(family), port)
+        guards.append(Place(try GuardSocket(at: endpoint)))
+      }
     } catch {
       guard error.code == EACCES, isOptional else { throw StartError(error) }
       unguarded.append(port)
@@ -107,6 +122,10 @@ struct ServerRole: TunnelRole, ~Copyable {
   private var name: NamedAddress?
   private let guards: [Place<GuardSocket>]
   private var targets = PlaceTable<DatagramSocket>()
+  /// Whether the target has sent anything since it is at its address.
+  private var isTargetHeard = false
+  /// Which of the target's addresses refused datagrams since then.
+  private var refusing: Set<IPAddress> = []
   private var hasReportedTarget = false
   private var hasReportedRefusal = false
   private var hasReportedBuffers = false
@@ -122,16 +141,20 @@ struct ServerRole: TunnelRole, ~Copyable {
     self.guards = guards
   }
 
-  func filter(addresses: [IPAddress]) throws(SystemError) -> SocketFilter {
+  func filter(
+    _ family: AddressFamily, addresses: [IPAddress]
+  ) throws(SystemError) -> SocketFilter {
     let local = configuration.tunnel.localAddress.map { [$0] } ?? addresses
-    return try TunnelFilter.server(ports: configuration.tunnel.ports, addresses: local)
+    return try TunnelFilter.server(
+      ports: configuration.tunnel.ports, addresses: local, family: family)
   }
 
   mutating func begin(_ tunnel: inout Tunnel) throws(SystemError) {
     try ruleset?.watch(tunnel.epoll)
     networkChanged(&tunnel)
     guard let targetName = configuration.targetName else { return }
-    let name = try NamedAddress(targetName, at: tunnel.now)
+    let families = AddressFamily.allCases.filter(\.isAvailable)
+    let name = try NamedAddress(targetName, families: families, at: tunnel.now)
     try name.watch(tunnel.epoll)
     self.name = consume name
   }
@@ -147,7 +170,7 @@ struct ServerRole: TunnelRole, ~Copyable {
   mutating func receive(token: UInt64, _ tunnel: inout Tunnel) {
     if token == Token.ruleset { return ruleset?.repair(tunnel.log) ?? () }
     if token == Token.resolver {
-      if let address = name?.receive(tunnel) { target.address = address }
+      if name?.receive(tunnel) == true, let address = name?.current { move(to: address) }
       return
     }
     if token >= Token.firstOfDecoy {
@@ -156,12 +179,39 @@ struct ServerRole: TunnelRole, ~Copyable {
     }
     let flow = Int(token - Token.firstOfRole)
     guard let target = targets[flow] else { return }
-    tunnel.encapsulate(from: target.value, .flow(flow))
-    if tunnel.messages.refusals > 0, !hasReportedRefusal {
-      hasReportedRefusal = true
-      tunnel.log.warning(
-        "\(configuration.targetText) refuses datagrams: is the app that --taddr names running?")
+    let refusals = tunnel.messages.refusals
+    if tunnel.encapsulate(from: target.value, .flow(flow)) { isTargetHeard = true }
+    if tunnel.messages.refusals != refusals { noteRefusal(flow, tunnel) }
+  }
+
+  /// The target's host says that nothing listens. Its name may have another address where something
+  /// does, such as `localhost`, which is ::1 and 127.0.0.1.
+  private mutating func noteRefusal(_ flow: Int, _ tunnel: borrowing Tunnel) {
+    guard let address = targets[flow]?.value.peer?.address else { return }
+    guard address == target.address else {
+      // The target is elsewhere by now; the flow follows with its next datagram.
+      targets[flow] = nil
+      return
     }
+    refusing.insert(address)
+    if !isTargetHeard, let next = name?.useNext() {
+      target.address = next
+      targets[flow] = nil
+      if !refusing.contains(next) {
+        return tunnel.log.info("\(configuration.targetText): refused, trying \(next)")
+      }
+    }
+    guard !hasReportedRefusal else { return }
+    hasReportedRefusal = true
+    tunnel.log.warning(
+      "\(configuration.targetText) refuses datagrams: is the app that --taddr names running?")
+  }
+
+  private mutating func move(to address: IPAddress) {
+    guard address != target.address else { return }
+    target.address = address
+    isTargetHeard = false
+    refusing.removeAll()
   }
 
   var places: ProgramStatus.Places {
@@ -184,7 +234,7 @@ struct ServerRole: TunnelRole, ~Copyable {
 
   mutating func advance(_ tunnel: inout Tunnel) {
     decoy?.advance(&ruleset, &tunnel)
-    if let address = name?.advance(tunnel) { target.address = address }
+    name?.advance(tunnel)
   }
 
   private var isTargetKnown: Bool { target.address != .any }
@@ -205,9 +255,11 @@ struct ServerRole: TunnelRole, ~Copyable {
       for run in runs { tunnel.undelivered += tunnel.deliveries[run].pieces.count }
       return
     }
+    let refusals = tunnel.messages.refusals
     let result = target.value.send(
       tunnel.deliveries, runs: runs, payloads: tunnel.packets, using: &tunnel.messages)
     tunnel.undelivered += result.lost
+    if tunnel.messages.refusals != refusals { noteRefusal(flow, tunnel) }
   }
 
   /// Opens the flow's socket to the target.

@@ -109,12 +109,14 @@ extension Start {
   /// it is told to stop.
   consuming func run(
     _ engine: EngineConfiguration, _ role: consuming some TunnelRole & ~Copyable,
-    udp: consuming UDPSockets = UDPSockets(), keeping needed: CapabilitySet,
-    decoyPorts: PortSet? = nil, greeting: Logger.Message, process: inout ProcessSetup
+    _ families: [AddressFamily], udp: consuming UDPSockets = UDPSockets(),
+    keeping needed: CapabilitySet, decoyPorts: PortSet? = nil, greeting: Logger.Message,
+    process: inout ProcessSetup
   ) throws(StartError) {
     let control = try process.openControl()
     do throws(SystemError) {
-      let tcp = try packetWire(for: role)
+      let ipv4 = try packetWire(.ipv4, of: families, for: role)
+      let ipv6 = try packetWire(.ipv6, of: families, for: role)
       // What CAP_NET_RAW and CAP_NET_BIND_SERVICE are for is open by now: packet and raw sockets,
       // and guards on ports below 1024. No call on an open socket asks for them again.
       try Capabilities.keep(only: needed.intersection(capabilities))
@@ -123,7 +125,8 @@ extension Start {
       let now = BootClock.now()
       var tunnel = Tunnel(
         engine: makeEngine(engine, at: now),
-        wire: WireSockets(tcp: tcp, udp: udp, transmit: configuration.transmit, log: log),
+        wire: WireSockets(
+          ipv4: ipv4, ipv6: ipv6, udp: udp, transmit: configuration.transmit, log: log),
         nextHops: nextHops,
         epoll: try Epoll(), now: now, loopWatch: LoopWatch(at: now), keySource: configuration.keys,
         clockOffset: configuration.clockOffset, log: log)
@@ -151,17 +154,21 @@ extension Start {
 }
 
 extension Start {
-  /// The sockets of fake TCP; nil where no channel is.
+  /// The sockets of fake TCP for a family; nil where no channel is one.
   private borrowing func packetWire(
+    _ family: AddressFamily, of families: [AddressFamily],
     for role: borrowing some TunnelRole & ~Copyable
   ) throws(SystemError) -> PacketWire? {
-    guard hasTCP else { return nil }
-    let filter = try role.filter(addresses: Array(nextHops.addresses.keys))
+    guard hasTCP, families.contains(family) else { return nil }
+    let filter = try role.filter(family, addresses: Array(nextHops.addresses.keys))
     let packet = try PacketSocket(
-      filter: filter, interface: device?.index ?? 0, mark: configuration.mark)
-    let raw = try RawSocket(interface: device?.index, mark: configuration.mark)
-    report(packet.receiveBufferLimit, "packets from the wire")
-    report(packet.sendBufferLimit, "packets to the wire")
+      filter: filter, family: family, interface: device?.index ?? 0, mark: configuration.mark)
+    let raw = try RawSocket(family: family, interface: device?.index, mark: configuration.mark)
+    // The buffers of both are alike.
+    if family == families.first {
+      report(packet.receiveBufferLimit, "packets from the wire")
+      report(packet.sendBufferLimit, "packets to the wire")
+    }
     return PacketWire(packet: packet, raw: raw)
   }
 }

@@ -65,9 +65,13 @@ extension Tunnel {
   ) throws(SystemError) {
     var changes = drain(&events)
     if nextHops.isStale {
+      let addresses = nextHops.addresses
       readNetwork(for: role)
       try nextHops.checkDevice()
-      changes.areRoutesOthers = true
+      // Routers renew the lifetimes of addresses every few minutes or seconds, and the kernel tells of
+      // each time.
+      changes.areRoutesOthers =
+        changes.areRoutesOthers || nextHops.isStale || nextHops.addresses != addresses
     }
     if changes.areRoutesOthers || !changes.neighbours.isEmpty { wire.forgetBypasses() }
     guard changes.areRoutesOthers else { return route(wire.channels(by: changes.neighbours)) }
@@ -83,6 +87,7 @@ extension Tunnel {
       while let event = try events.next() { nextHops.note(event, in: &changes) }
     } catch {
       nextHops.isStale = true
+      changes.areRoutesOthers = true
       report(error)
     }
     return changes
@@ -91,8 +96,9 @@ extension Tunnel {
   private mutating func readNetwork(for role: borrowing some TunnelRole & ~Copyable) {
     do throws(SystemError) {
       try nextHops.read()
-      if wire.hasPackets {
-        try wire.replaceFilter(role.filter(addresses: Array(nextHops.addresses.keys)))
+      let addresses = Array(nextHops.addresses.keys)
+      for family in wire.families {
+        try wire.replaceFilter(role.filter(family, addresses: addresses), family)
       }
       networkError = nil
     } catch {

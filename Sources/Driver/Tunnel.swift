@@ -13,8 +13,10 @@ import Wire
 
 /// What differs between the roles: where datagrams go to and come from, and who opens channels.
 protocol TunnelRole: ~Copyable {
-  /// The filter of the packet socket.
-  func filter(addresses: [IPAddress]) throws(SystemError) -> SocketFilter
+  /// The filter of the packet socket of a family.
+  func filter(
+    _ family: AddressFamily, addresses: [IPAddress]
+  ) throws(SystemError) -> SocketFilter
   /// The loop is about to start: watch the role's sockets.
   mutating func begin(_ tunnel: inout Tunnel) throws(SystemError)
   /// One of the role's sockets is readable.
@@ -74,12 +76,12 @@ struct Tunnel: ~Copyable {
     engine.setClock(UInt64(clamping: Int64(clamping: WallClock.now()) &+ offset), at: now)
   }
 
-  /// Takes all that is there from the packet socket, for some rounds.
+  /// Takes all that is there from the packet socket of a family, for some rounds.
   mutating func receivePackets(
-    for role: inout some TunnelRole & ~Copyable
+    _ family: AddressFamily, for role: inout some TunnelRole & ~Copyable
   ) throws(SystemError) {
     for _ in 0..<Self.rounds {
-      let count = try wire.receive(into: &packets)
+      let count = try wire.receive(family, into: &packets)
       guard count > 0 else { return }
       loopWatch.heard(at: now)
       deliveries.removeAll()
@@ -93,20 +95,25 @@ struct Tunnel: ~Copyable {
     }
   }
 
-  /// Reads one of the role's sockets into the tunnel, for some rounds.
-  mutating func encapsulate(from socket: borrowing DatagramSocket, _ origin: DatagramOrigin) {
+  /// Reads one of the role's sockets into the tunnel, for some rounds. Tells whether anything was there.
+  @discardableResult
+  mutating func encapsulate(
+    from socket: borrowing DatagramSocket, _ origin: DatagramOrigin
+  ) -> Bool {
     do throws(SystemError) {
-      for _ in 0..<Self.rounds {
+      for round in 0..<Self.rounds {
         let count = try socket.receive(into: &datagrams, using: &messages)
-        guard count > 0 else { return }
+        guard count > 0 else { return round > 0 }
         if loopWatch.isSuspicious(at: now) { lookForLoop() }
         segments.removeAll()
         engine.encapsulate(&datagrams, from: origin, into: &segments, at: now)
         wire.send(&segments, payloads: datagrams, nextHops: nextHops)
-        if count < datagrams.capacity { return }
+        if count < datagrams.capacity { break }
       }
+      return true
     } catch {
       log.debug("\(error)")
+      return false
     }
   }
 

@@ -7,7 +7,7 @@ import Kernel
 import Logging
 import Wire
 
-/// The two sockets of fake TCP.
+/// The two sockets of fake TCP for one family.
 struct PacketWire: ~Copyable {
   var packet: PacketSocket
   var raw: RawSocket
@@ -17,8 +17,9 @@ struct PacketWire: ~Copyable {
 struct WireSockets: ~Copyable {
   private static let bypassLimit = 4096
 
-  /// Nil where no channel is fake TCP.
-  private var tcp: PacketWire?
+  /// Each nil where no channel is fake TCP on that family.
+  private var ipv4: PacketWire?
+  private var ipv6: PacketWire?
   var udp: UDPSockets
   private var hops: [LinkHop?] = []
   /// The neighbour that each channel's hop depends on, known or not.
@@ -37,10 +38,12 @@ struct WireSockets: ~Copyable {
   private let log: Logger
 
   init(
-    tcp: consuming PacketWire?, udp: consuming UDPSockets, transmit: TransmitMode, log: Logger
+    ipv4: consuming PacketWire?, ipv6: consuming PacketWire?, udp: consuming UDPSockets,
+    transmit: TransmitMode, log: Logger
   ) {
     self.transmit = transmit
-    self.tcp = tcp
+    self.ipv4 = ipv4
+    self.ipv6 = ipv6
     self.udp = udp
     self.log = log
   }
@@ -48,41 +51,61 @@ struct WireSockets: ~Copyable {
   /// Segments that the kernel did not take, since the start.
   var lost: Int { packetsLost + udp.lost }
 
-  /// Whether there is a packet socket, which has a filter.
-  var hasPackets: Bool {
-    switch tcp {
+  /// The families that packets of fake TCP are received of.
+  var families: [AddressFamily] { (hasIPv4 ? [.ipv4] : []) + (hasIPv6 ? [.ipv6] : []) }
+
+  private var hasIPv4: Bool {
+    switch ipv4 {
+    case .some: true
+    case nil: false
+    }
+  }
+
+  private var hasIPv6: Bool {
+    switch ipv6 {
     case .some: true
     case nil: false
     }
   }
 
   func watch(_ epoll: borrowing Epoll) throws(SystemError) {
-    switch tcp {
-    case .some(let tcp): try epoll.add(tcp.packet.descriptor.rawValue, token: Token.packets)
+    switch ipv4 {
+    case .some(let wire):
+      try epoll.add(wire.packet.descriptor.rawValue, token: Token.packets(.ipv4))
+    case nil: break
+    }
+    switch ipv6 {
+    case .some(let wire):
+      try epoll.add(wire.packet.descriptor.rawValue, token: Token.packets(.ipv6))
     case nil: break
     }
     try udp.watch(epoll)
   }
 
-  /// Fills `batch` anew with packets of fake TCP.
-  mutating func receive(into batch: inout PacketBatch) throws(SystemError) -> Int {
-    try tcp?.packet.receive(into: &batch) ?? 0
-  }
-
-  func replaceFilter(_ filter: SocketFilter) throws(SystemError) {
-    switch tcp {
-    case .some(let tcp): try tcp.packet.replaceFilter(filter)
-    case nil: break
+  /// Fills `batch` anew with packets of fake TCP on a family.
+  mutating func receive(
+    _ family: AddressFamily, into batch: inout PacketBatch
+  ) throws(SystemError) -> Int {
+    switch family {
+    case .ipv4: try ipv4?.packet.receive(into: &batch) ?? 0
+    case .ipv6: try ipv6?.packet.receive(into: &batch) ?? 0
     }
   }
 
-  /// Packets that found the receive buffer full, since the start. The kernel forgets its count when it
+  /// Puts another filter in the place of a family's.
+  mutating func replaceFilter(
+    _ filter: SocketFilter, _ family: AddressFamily
+  ) throws(SystemError) {
+    switch family {
+    case .ipv4: try ipv4?.packet.replaceFilter(filter)
+    case .ipv6: try ipv6?.packet.replaceFilter(filter)
+    }
+  }
+
+  /// Packets that found a receive buffer full, since the start. The kernel forgets its count when it
   /// is asked (packet(7), PACKET_STATISTICS).
   mutating func missed() -> Int {
-    switch tcp {
-    case .some(let tcp): packetsMissed += Int((try? tcp.packet.drops()) ?? 0)
-    case nil: break
-    }
+    packetsMissed += Int((try? ipv4?.packet.drops()) ?? 0) + Int((try? ipv6?.packet.drops()) ?? 0)
     return packetsMissed
   }
 
@@ -109,15 +132,20 @@ struct WireSockets: ~Copyable {
   ) {
     guard segments.count > 0 else { return }
     udp.send(segments, payloads: payloads, log)
-    guard hasPackets else { return }
+    guard hasIPv4 || hasIPv6 else { return }
     let channelCount = hops.count
     if isRawRefused, transmit == .auto { bypassRaw(&segments, nextHops) }
-    let fast = tcp?.packet.send(&segments, payloads: payloads, hops: hops) ?? SendResult()
-    let slow = tcp?.raw.send(segments, payloads: payloads, hops: hops) ?? SendResult()
+    // Either packet socket sends for both families.
+    let fast =
+      (hasIPv4
+        ? ipv4?.packet.send(&segments, payloads: payloads, hops: hops)
+        : ipv6?.packet.send(&segments, payloads: payloads, hops: hops)) ?? SendResult()
+    let slow = ipv4?.raw.send(segments, payloads: payloads, hops: hops) ?? SendResult()
+    let other = ipv6?.raw.send(segments, payloads: payloads, hops: hops) ?? SendResult()
     hops.removeLast(hops.count - channelCount)
-    packetsLost += fast.lost + slow.lost
+    packetsLost += fast.lost + slow.lost + other.lost
     if fast.isRefused { fallBack(segments, fast.lastError) }
-    if slow.lastError == EPERM, !isRawRefused { noteRefusal() }
+    if slow.lastError == EPERM || other.lastError == EPERM, !isRawRefused { noteRefusal() }
   }
 
   private mutating func noteRefusal() {
@@ -172,9 +200,8 @@ struct WireSockets: ~Copyable {
   mutating func forgetBypasses() { bypasses.removeAll(keepingCapacity: true) }
 
   private func addresses(of run: SegmentRun, in segments: borrowing SegmentBatch) -> FourTuple {
-    let header = segments.bytes(run.headerOffset..<run.headerOffset + IPv4Header.byteCount)
-    return FourTuple(
-      local: Endpoint(IPAddress(ipv4: header.be32(at: 12)), 0),
-      remote: Endpoint(IPAddress(ipv4: header.be32(at: 16)), 0))
+    let header = segments.bytes(run.headerOffset..<run.headerOffset + run.ipHeaderLength)
+    let (source, destination) = header.addresses
+    return FourTuple(local: Endpoint(source, 0), remote: Endpoint(destination, 0))
   }
 }

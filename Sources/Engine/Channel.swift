@@ -22,8 +22,9 @@ public struct Path: Hashable, Sendable {
   }
 
   /// The largest TCP payload of one segment without options, in bytes.
-  var tcpSegmentSize: Int {
-    segmentSize(behind: IPv4Header.byteCount + TCPHeader.byteCount)
+  func tcpSegmentSize(isIPv4: Bool) -> Int {
+    segmentSize(
+      behind: (isIPv4 ? IPv4Header.byteCount : IPv6Header.byteCount) + TCPHeader.byteCount)
   }
 }
 
@@ -72,6 +73,8 @@ struct Channel: ~Copyable {
   /// of an enumeration is copied for each change.
   var tcp: TCPConnection?
   var udp: UDPConnection?
+  /// What all packets of fake TCP on the channel have in common on IPv6 (RFC 6437); 0 on IPv4.
+  let flowLabel: UInt32
   var liveness: Liveness
   var path: Path
   /// What the peer can receive, in bytes of frames: the least of MSS and Hello.
@@ -121,7 +124,7 @@ struct Channel: ~Copyable {
 
   init(
     tuple: FourTuple, id: UInt32, session: Int, claim: SessionClaim? = nil, slot: Int, state: State,
-    carrier: CarrierState, path: Path, peerSegmentSize: Int, at now: Instant
+    carrier: CarrierState, flowLabel: UInt32, path: Path, peerSegmentSize: Int, at now: Instant
   ) {
     self.tuple = tuple
     self.id = id
@@ -133,6 +136,7 @@ struct Channel: ~Copyable {
     case .tcp(let connection): tcp = connection
     case .udp(let connection): udp = connection
     }
+    self.flowLabel = flowLabel
     self.path = path
     self.peerSegmentSize = peerSegmentSize
     liveness = Liveness(at: now)
@@ -151,8 +155,11 @@ struct Channel: ~Copyable {
 
   /// The most bytes of frames in a segment.
   var segmentSize: Int {
-    let size = min(peerSegmentSize, path.segmentSize(behind: carrier.headerByteCount))
-    return cipher == nil ? size : min(size, SealedFrame.segmentLimit)
+    @inline(__always) get {
+      let headers = kind.headerByteCount(isIPv4: tuple.isIPv4)
+      let size = min(peerSegmentSize, path.segmentSize(behind: headers))
+      return cipher == nil ? size : min(size, SealedFrame.segmentLimit)
+    }
   }
 
   /// The most segments in one run.

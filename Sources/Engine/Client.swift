@@ -24,16 +24,6 @@ extension TunnelEngine {
     for channel in dialer.slots.compactMap(\.channel) { replace(channel, at: now) }
   }
 
-  /// Tells that the server is at another address now. Dials there at once; until it answers, the channels
-  /// to the old one carry what they can.
-  public mutating func setServer(_ address: IPAddress, at now: Instant) {
-    guard let dialer, dialer.server != address else { return }
-    self.dialer?.server = address
-    for index in Array(channels.indices) { abandonDial(index, at: now) }
-    for slot in dialer.slots.indices { self.dialer?.slots[slot].lastDial = nil }
-    reconnect(at: now)
-  }
-
   mutating func clientAppSent(at now: Instant) {
     if dialer?.isParked == true { unpark(at: now) }
     if sessions[0].health == .silent, !isActive(0, at: now) {
@@ -69,15 +59,20 @@ extension TunnelEngine {
   private mutating func requestDial(
     _ slot: Int, isOutage: Bool = false, at now: Instant
   ) {
-    guard !isClosing, let dialer else { return }
+    guard let dialer else { return }
     let pause = isOutage ? Dialer.shortestPause : dialer.slots[slot].pause
     if let last = dialer.slots[slot].lastDial, now - last < pause { return }
+    requestDial(slot, to: dialer.server, at: now)
+  }
+
+  mutating func requestDial(_ slot: Int, to server: IPAddress, at now: Instant) {
+    guard !isClosing, let dialer else { return }
     self.dialer?.slots[slot].lastDial = now
     self.dialer?.slots[slot].pending += 1
     events.append(
       .dial(
         slot: slot, dialer.slots[slot].carrier,
-        remote: Endpoint(dialer.server, dialer.slots[slot].port)))
+        remote: Endpoint(server, dialer.slots[slot].port)))
   }
 
   /// An outage: one more dial of each carrier. Else: whatever is missing.
@@ -86,9 +81,11 @@ extension TunnelEngine {
     if hasCandidate(0), sessions[0].health != .silent {
       dialer?.pause = .seconds(1)
       dialMissing(at: now)
+      if dialer?.isServerHeard == false { dialRival(at: now) }
     } else if let turn = dialer?.takeTurn() {
       tellUnanswered(at: now)
       for slot in turn { requestDial(slot, isOutage: true, at: now) }
+      dialRival(at: now)
       let doubled = min((dialer?.pause ?? .seconds(1)) * 2, Dialer.longestPause)
       let pause = isActive(0, at: now) ? .seconds(1) : random.jittered(doubled)
       dialer?.pause = pause
@@ -130,6 +127,7 @@ extension TunnelEngine {
   ) {
     sendAllHeld(on: index, into: &segments, at: now)
     if wasOutage {
+      abandonRivals(at: now)
       dialer?.forgetFailures()
       tickDialerSoon(at: now)
     }

@@ -37,7 +37,12 @@ struct Dialer {
     for slot in slots.indices { slots[slot].failures = 0 }
   }
 
-  var server: IPAddress
+  /// Where channels are dialled.
+  private(set) var server: IPAddress
+  /// The server's other addresses, in the order in which they are tried where that one does not answer.
+  private var rivals: [IPAddress] = []
+  /// Whether the server has answered there since it is the one to dial.
+  private(set) var isServerHeard = false
   let ports: PortSet
   let carriers: [Carrier]
   var slots: [Slot] = []
@@ -80,6 +85,34 @@ struct Dialer {
     let first = nextSlot % slots.count
     nextSlot = (first + carriers.count) % slots.count
     return first..<first + carriers.count
+  }
+
+  /// Takes over where the server is. False where it is still to be dialled where it was.
+  mutating func setServers(_ addresses: [IPAddress]) -> Bool {
+    guard let first = addresses.first else { return false }
+    let isKept = addresses.contains(server)
+    if !isKept {
+      server = first
+      isServerHeard = false
+    }
+    rivals = addresses.filter { $0 != server }
+    return !isKept
+  }
+
+  /// The address that is next to be tried beside the first one; nil where there is one only.
+  mutating func takeRival() -> IPAddress? {
+    guard let rival = rivals.first else { return nil }
+    rivals = rivals.dropFirst() + [rival]
+    return rival
+  }
+
+  /// The server answered there. True where that is news: all dials go there from now on.
+  mutating func serverAnswered(at address: IPAddress) -> Bool {
+    guard !isServerHeard || address != server else { return false }
+    if address != server { rivals = [server] + rivals.filter { $0 != address } }
+    server = address
+    isServerHeard = true
+    return true
   }
 
   /// Draws another port for a slot whose channel died, where there are more ports than slots.

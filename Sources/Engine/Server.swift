@@ -99,13 +99,14 @@ extension TunnelEngine {
     else { return counters.drop(.rateLimited) }
     let options = TCPOptions(parsing: segment.options)
     let sequence = cookie.make(
-      for: tuple, clientISN: segment.sequence, mss: options.maximumSegmentSize ?? 536, at: now)
+      for: tuple, clientISN: segment.sequence,
+      mss: options.maximumSegmentSize ?? TCPProfile.defaultMSS(isIPv4: tuple.isIPv4), at: now)
     listener?.strangers?.note(options, cookie: sequence, clientISN: segment.sequence)
     let header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: sequence,
       acknowledgment: segment.sequence &+ 1, flags: [.syn, .ack],
-      window: TCPProfile.handshakeWindow)
-    let mss = UInt16(interfacePath(tuple.local.address).tcpSegmentSize)
+      window: TCPProfile.handshakeWindow(isIPv4: tuple.isIPv4))
+    let mss = UInt16(interfacePath(tuple.local.address).tcpSegmentSize(isIPv4: tuple.isIPv4))
     if options.windowScale != nil {
       let bytes = TCPProfile.options(mss: mss)
       sendStray(header, on: tuple, options: bytes.span.octets, into: &segments)
@@ -124,9 +125,9 @@ extension TunnelEngine {
     _ header: TCPHeader, on tuple: FourTuple, options: RawSpan = RawSpan(),
     into segments: inout SegmentBatch
   ) {
-    guard segments.beginRun(channel: nil, optionLength: options.byteCount) else {
-      return counters.drop(.batchFull)
-    }
+    guard
+      segments.beginRun(channel: nil, family: tuple.family, optionLength: options.byteCount)
+    else { return counters.drop(.batchFull) }
     finishStray(header, on: tuple, options: options, into: &segments)
   }
 
@@ -137,7 +138,7 @@ extension TunnelEngine {
   ) {
     segments.finishRun(
       header, from: tuple.local.address, to: tuple.remote.address, identification: 0,
-      options: options)
+      flowLabel: flowLabel(for: tuple, key: secret), options: options)
   }
 
   /// A client that comes from ever new addresses leaves channels behind: the one that was silent for
@@ -170,7 +171,8 @@ extension TunnelEngine {
     guard listener?.keys.isEmpty == false, startsWithFrame(segment.payload),
       // Never more than was sent.
       segment.payload.byteCount >= ResetToken.byteCount,
-      let token = listener?.keys.resetToken(for: tuple), begin(token.bytes, into: &segments)
+      let token = listener?.keys.resetToken(for: tuple),
+      begin(token.bytes, on: tuple, into: &segments)
     else { return sendStray(header, on: tuple, into: &segments) }
     finishStray(header, on: tuple, into: &segments)
   }

@@ -47,7 +47,8 @@ public struct Stranger: Hashable, Sendable {
     sendWindow = Int(segment.window) << Int(sendScale)
     // Rounded up as a kernel does, so that its right edge never moves back.
     let unit = 1 << Int(receiveScale)
-    receiveWindow = (Int(TCPProfile.handshakeWindow) + unit - 1) / unit * unit
+    receiveWindow =
+      (Int(TCPProfile.handshakeWindow(isIPv4: tuple.isIPv4)) + unit - 1) / unit * unit
     self.maximumSegmentSize = maximumSegmentSize
     permitsSelectiveAcknowledgment = options.permitsSelectiveAcknowledgment
     append(segment)
@@ -140,20 +141,25 @@ extension TunnelEngine {
   /// The driver has what it needs to go on with the connection: its data is acknowledged.
   public mutating func welcome(_ stranger: Stranger, into segments: inout SegmentBatch) {
     let tuple = stranger.tuple
-    guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
+    guard segments.beginRun(channel: nil, family: stranger.tuple.family) else {
+      return counters.drop(.batchFull)
+    }
     let header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
       sequence: stranger.sendNext, acknowledgment: stranger.end, flags: .ack,
       window: UInt16(stranger.receiveWindow >> Int(stranger.receiveScale)))
     segments.finishRun(
       header, from: tuple.local.address, to: tuple.remote.address,
-      identification: UInt16(truncatingIfNeeded: random.next()))
+      identification: UInt16(truncatingIfNeeded: random.next()),
+      flowLabel: flowLabel(for: tuple, key: secret))
   }
 
   /// The driver cannot go on with the connection: it is reset.
   public mutating func turnAway(_ stranger: Stranger, into segments: inout SegmentBatch) {
     forget(stranger.tuple)
-    guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
+    guard segments.beginRun(channel: nil, family: stranger.tuple.family) else {
+      return counters.drop(.batchFull)
+    }
     let tuple = stranger.tuple
     let header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
@@ -205,6 +211,6 @@ extension TunnelEngine {
       listener?.cookie.validate(cookie, for: tuple, clientISN: clientISN, at: now) != nil
     else { return false }
     let distance = segment.sequence.sequenceDistance(from: clientISN &+ 1)
-    return (1..<Int(TCPProfile.handshakeWindow)).contains(distance)
+    return (1..<Int(TCPProfile.handshakeWindow(isIPv4: tuple.isIPv4))).contains(distance)
   }
 }

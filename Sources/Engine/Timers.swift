@@ -10,6 +10,8 @@ enum TimerKey: Hashable, Sendable {
   case session(Int)
   case flow(Int)
   case dialer
+  /// The next address of the server's.
+  case race
   case reassembly
 
   /// The timer as a small number.
@@ -20,6 +22,7 @@ enum TimerKey: Hashable, Sendable {
     case .flow(let index): index &* 4 &+ 2
     case .dialer: 3
     case .reassembly: 7
+    case .race: 11
     }
   }
 }

@@ -35,7 +35,9 @@ extension TunnelEngine {
     let tuple = channels[index].tuple
     guard let header = channels[index].tcp?.nextHeader(tuple, flags: .ack, payloadLength: 0)
     else { return }
-    guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
+    guard beginRun(on: index, isControl: true, into: &segments) else {
+      return counters.drop(.batchFull)
+    }
     finish(header, on: index, into: &segments)
     channels[index].sent.count(segments: 1, bytes: 0)
     channels[index].acknowledgmentDue = nil
@@ -128,7 +130,9 @@ extension TunnelEngine {
       if channels[index].tcp?.sendNext != next { channels[index].tcp?.closeSequence = next }
       return
     }
-    guard segments.beginRun(channel: nil) else { return counters.drop(.batchFull) }
+    guard beginRun(on: index, isControl: true, into: &segments) else {
+      return counters.drop(.batchFull)
+    }
     guard appendFrame(.close, copying: RawSpan(), on: index, into: &segments) else {
       return segments.abandonRun()
     }

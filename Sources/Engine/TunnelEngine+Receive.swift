@@ -1,6 +1,6 @@
 // Wire to app: packets become segments of channels, segments frames, frames datagrams of flows.
 //
-//   packet ─► IPv4, TCP, checksum ─► channel by four-tuple ─► sequence ─► frames, opened ─► flow
+//   packet ─► IP, TCP, checksum ─► channel by four-tuple ─► sequence ─► frames, opened ─► flow
 
 public import Wire
 
@@ -35,7 +35,7 @@ extension TunnelEngine {
   /// Whether these bytes are an IP packet from one end to the other of one of the channels: such as this
   /// side sends.
   public func hasSent(packet bytes: RawSpan) -> Bool {
-    guard let packet = IPv4Packet(bytes), packet.payload.byteCount >= 12 else { return false }
+    guard let packet = IPPacket(bytes), packet.payload.byteCount >= 12 else { return false }
     let tuple = FourTuple(
       local: Endpoint(packet.source, packet.payload.be16(at: 0)),
       remote: Endpoint(packet.destination, packet.payload.be16(at: 2)))
@@ -70,7 +70,7 @@ extension TunnelEngine {
     _ packets: borrowing PacketBatch, _ index: Int, replies: inout SegmentBatch, at now: Instant
   ) -> Arrival? {
     let slot = packets.slot(index)
-    guard let packet = IPv4Packet(packets[index]), packet.protocolNumber == 6,
+    guard let packet = IPPacket(packets[index]), packet.protocolNumber == 6,
       let segment = TCPSegment(packet.payload)
     else {
       counters.drop(.malformed)

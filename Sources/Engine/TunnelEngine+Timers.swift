@@ -25,6 +25,7 @@ extension TunnelEngine {
         if let next = reassembly.expire(at: now, &counters) {
           timers.schedule(.reassembly, at: next)
         }
+      case .race: continueRace(at: now)
       case .dialer:
         tickDialer(at: now, into: &segments)
         scheduleDialer(at: now)

@@ -92,6 +92,8 @@ public enum Event: Hashable, Sendable {
   case connected(SessionID, keyName: String?)
   /// No channel of the session is heard any more.
   case disconnected(SessionID, keyName: String?)
+  /// Client: the server answered at this address, for the first time or where it was not before.
+  case serverAnswered(IPAddress)
   /// Client: nothing has answered for some seconds since the start; told once.
   case unanswered
   /// Server: the session ended.
@@ -135,6 +137,8 @@ public struct TunnelEngine: ~Copyable {
 
   // Client only.
   var dialer: Dialer?
+  /// How many of the server's addresses have not had their first turn.
+  var rivalsDue = 0
   var clientKeys: HandshakeKeys?
   /// The server's clock less ours, in milliseconds, once a server has told.
   var serverClockOffset: Int64 = 0

@@ -32,63 +32,90 @@ public struct DatagramSocket: ~Copyable {
   public let receiveBufferLimit: BufferLimit?
   /// Where the send buffer is smaller than the 4 MiB wanted.
   public let sendBufferLimit: BufferLimit?
-  private let isConnected: Bool
+  private let family: AddressFamily
+  /// Whom the socket is connected to; nil where it has any peers.
+  public let peer: Endpoint?
   /// For a socket that carries channels: its own endpoint.
   private let own: Endpoint?
 
-  /// Receives what is sent to `endpoint`; port 0 lets the kernel choose.
+  /// Receives what is sent to `endpoint`; port 0 lets the kernel choose. The wildcard of IPv6 takes in
+  /// both families.
   public init(listeningAt endpoint: Endpoint) throws(SystemError) {
-    let descriptor = try openSocket("UDP", domain: AF_INET, type: SOCK_DGRAM)
+    let descriptor = try Self.open(for: endpoint.address)
     try endpoint.bind(descriptor, transport: "UDP")
-    try self.init(descriptor, isConnected: false)
+    try self.init(descriptor, family: endpoint.address.family)
   }
 
   /// Sends to `endpoint`, and receives from there only.
   public init(connectedTo endpoint: Endpoint) throws(SystemError) {
-    let descriptor = try openSocket("UDP", domain: AF_INET, type: SOCK_DGRAM)
+    let family = endpoint.address.family
+    let descriptor = try openSocket("UDP", domain: family.domain, type: SOCK_DGRAM)
     try Self.connect(descriptor, to: endpoint)
-    try self.init(descriptor, isConnected: true)
+    try self.init(descriptor, family: family, peer: endpoint)
   }
 
-  /// Carries channels: at `local`, where port 0 lets the kernel choose, with any peer or one. Tells where
-  /// datagrams were sent to, and never lets one be fragmented. With `interface` they leave and come by
-  /// that one only; with `mark` what leaves is marked (CAP_NET_ADMIN).
+  /// Carries channels: at `local`, where port 0 lets the kernel choose and the wildcard of IPv6 takes in
+  /// both families, with any peer or one. Tells where datagrams were sent to, and never lets one be
+  /// fragmented. With `interface` they leave and come by that one only; with `mark` what leaves is
+  /// marked (CAP_NET_ADMIN).
   public init(
     carryingAt local: Endpoint, connectedTo peer: Endpoint? = nil, interface: Int32? = nil,
     mark: UInt32? = nil
   ) throws(SystemError) {
-    let descriptor = try openSocket("UDP", domain: AF_INET, type: SOCK_DGRAM)
+    let descriptor = try Self.open(for: local.address)
     if let interface {
       try setOption(
         "SO_BINDTOIFINDEX", of: descriptor, level: SOL_SOCKET, option: SO_BINDTOIFINDEX,
         to: interface)
     }
     try setMark(mark, of: descriptor)
-    let ip = Int32(IPPROTO_IP)
-    try setOption("IP_PKTINFO", of: descriptor, level: ip, option: IP_PKTINFO, to: 1)
-    // Don't fragment, whatever the kernel believes of the path: the engine knows what fits.
-    try setOption(
-      "IP_MTU_DISCOVER", of: descriptor, level: ip, option: IP_MTU_DISCOVER, to: IP_PMTUDISC_PROBE)
+    try Self.prepareToCarry(descriptor, local.address.family)
     try local.bind(descriptor, transport: "UDP")
     if let peer { try Self.connect(descriptor, to: peer) }
     let own = try Endpoint(boundTo: descriptor)
-    try self.init(descriptor, isConnected: peer != nil, own: own)
+    try self.init(descriptor, family: local.address.family, peer: peer, own: own)
+  }
+
+  /// A socket that is to be bound to `address`; what net.ipv6.bindv6only says does not matter.
+  private static func open(for address: IPAddress) throws(SystemError) -> Descriptor {
+    let descriptor = try openSocket("UDP", domain: address.family.domain, type: SOCK_DGRAM)
+    if address.family == .ipv6 { try setVersion6Only(of: descriptor, to: !address.isAny) }
+    return descriptor
+  }
+
+  /// Has the kernel tell where datagrams were sent to, and never fragment one, whatever it believes of
+  /// the path: the engine knows what fits. A socket of IPv6 may have peers of IPv4, whose addresses it
+  /// tells as mapped ones (`ip6_datagram_recv_common_ctl`).
+  private static func prepareToCarry(
+    _ descriptor: borrowing Descriptor, _ family: AddressFamily
+  ) throws(SystemError) {
+    let (ipv4, ipv6) = (Int32(IPPROTO_IP), Int32(IPPROTO_IPV6))
+    try setOption(
+      "IP_MTU_DISCOVER", of: descriptor, level: ipv4, option: IP_MTU_DISCOVER,
+      to: IP_PMTUDISC_PROBE)
+    guard family == .ipv6 else {
+      return try setOption("IP_PKTINFO", of: descriptor, level: ipv4, option: IP_PKTINFO, to: 1)
+    }
+    try setOption(
+      "IPV6_MTU_DISCOVER", of: descriptor, level: ipv6, option: IPV6_MTU_DISCOVER,
+      to: IPV6_PMTUDISC_PROBE)
+    try setOption("IPV6_DONTFRAG", of: descriptor, level: ipv6, option: IPV6_DONTFRAG, to: 1)
+    try setOption(
+      "IPV6_RECVPKTINFO", of: descriptor, level: ipv6, option: IPV6_RECVPKTINFO, to: 1)
   }
 
   private static func connect(
     _ descriptor: borrowing Descriptor, to endpoint: Endpoint
   ) throws(SystemError) {
-    let number = descriptor.rawValue
-    var address = endpoint.socketAddress
+    let result = endpoint.connect(descriptor)
     try check(
       "connect UDP to \(endpoint)", remedy: "See ip route get \(endpoint.address)"
-    ) {
-      unsafe rs_connect(number, &address, socklen_t(MemoryLayout<sockaddr_in>.size))
-    }
+    ) { result }
   }
 
   private init(
-    _ descriptor: consuming Descriptor, isConnected: Bool, own: Endpoint? = nil
+    _ descriptor: consuming Descriptor, family: AddressFamily, peer: Endpoint? = nil,
+    own: Endpoint? = nil
   ) throws(SystemError) {
     let receiveBufferLimit = try enlarge(.receive, of: descriptor, to: Self.bufferSize)
     let sendBufferLimit = try enlarge(.send, of: descriptor, to: Self.bufferSize)
@@ -96,7 +123,8 @@ public struct DatagramSocket: ~Copyable {
     self.descriptor = descriptor
     self.receiveBufferLimit = receiveBufferLimit
     self.sendBufferLimit = sendBufferLimit
-    self.isConnected = isConnected
+    self.family = family
+    self.peer = peer
     self.own = own
   }
 
@@ -125,11 +153,7 @@ public struct DatagramSocket: ~Copyable {
   /// Where a datagram was sent to; it need not be the socket's own address, which may be any.
   private func destination(of index: Int, _ messages: borrowing DatagramMessages) -> Endpoint {
     guard let own else { return Endpoint(.any, 0) }
-    let information = messages.incoming.control(
-      in_pktinfo.self, of: index, level: Int32(IPPROTO_IP), kind: IP_PKTINFO)
-    guard let information else { return own }
-    return Endpoint(
-      IPAddress(ipv4: UInt32(bigEndian: information.ipi_spec_dst.s_addr)), own.port)
+    return Endpoint(messages.incoming.destination(of: index, on: family) ?? own.address, own.port)
   }
 
   /// Sends some runs of a batch of segments, each from and to its endpoints.
@@ -144,9 +168,9 @@ public struct DatagramSocket: ~Copyable {
         messages.outgoing.open(
           pieces: run.pieces.count, segments: run.segmentCount, on: descriptor, into: &result)
       else { continue }
-      if !isConnected {
-        messages.outgoing.address(path.remote.socketAddress)
-        messages.outgoing.setSource(path.local.address)
+      if peer == nil {
+        messages.outgoing.address(SocketAddress(path.remote, on: family))
+        messages.outgoing.setSource(path.local.address, on: family)
       }
       if run.segmentCount > 1 { messages.outgoing.setSegmentSize(run.segmentSize) }
       for piece in run.pieces {
@@ -170,7 +194,7 @@ public struct DatagramSocket: ~Copyable {
         messages.outgoing.open(
           pieces: run.pieces.count, segments: run.pieces.count, on: descriptor, into: &result)
       else { continue }
-      if !isConnected { messages.outgoing.address(run.destination.socketAddress) }
+      if peer == nil { messages.outgoing.address(SocketAddress(run.destination, on: family)) }
       if run.pieces.count > 1 { messages.outgoing.setSegmentSize(run.segmentSize) }
       for piece in run.pieces {
         messages.outgoing.add(datagrams.bytes(of: datagrams.piece(piece), packets: payloads))

@@ -6,7 +6,7 @@ import Wire
 
 /// The headers of messages to be received together, in memory allocated once.
 @safe struct IncomingMessages: ~Copyable {
-  private static let nameSize = 32  // a sockaddr_ll or sockaddr_in
+  private static let nameSize = 32  // a sockaddr_ll or sockaddr_in6
   private static let controlSize = 96  // one tpacket_auxdata, or UDP_GRO and a pktinfo, with room
   /// How many errors that waited on the socket are skipped in one receive.
   private static let queuedErrorLimit = 8
@@ -103,8 +103,24 @@ import Wire
   /// Who sent message `index` of a UDP socket.
   func source(of index: Int) -> Endpoint {
     precondition(index >= 0 && index < used)
-    return unsafe Endpoint(
-      names.load(fromByteOffset: index &* Self.nameSize, as: sockaddr_in.self))
+    var address = SocketAddress(Endpoint(.any, 0), on: .ipv6)
+    address.name = unsafe names.load(
+      fromByteOffset: index &* Self.nameSize, as: rs_address.self)
+    return address.endpoint
+  }
+
+  /// Which address of this host message `index` of a UDP socket of `family` was sent to.
+  func destination(of index: Int, on family: AddressFamily) -> IPAddress? {
+    switch family {
+    case .ipv4:
+      control(in_pktinfo.self, of: index, level: Int32(IPPROTO_IP), kind: IP_PKTINFO).map {
+        IPAddress(ipv4: UInt32(bigEndian: $0.ipi_spec_dst.s_addr))
+      }
+    case .ipv6:
+      control(
+        PacketInformation6.self, of: index, level: Int32(IPPROTO_IPV6), kind: IPV6_PKTINFO)?
+        .address
+    }
   }
 
   /// The control message of that kind of message `index`; nil where there is none.

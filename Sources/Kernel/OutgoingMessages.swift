@@ -13,7 +13,7 @@ import Wire
 @safe struct OutgoingMessages: ~Copyable {
   /// The most pieces of one message: UIO_MAXIOV.
   static let pieceLimit = 1024
-  private static let nameSize = 32  // a sockaddr_ll or sockaddr_in
+  private static let nameSize = 32  // a sockaddr_ll or sockaddr_in6
   private static let controlSize = (Int(RS_CONTROL_SIZE) + 7) & ~7
   /// How long, and how often in one flush, to wait for room in a full send buffer.
   private static let pollMilliseconds: Int32 = 2
@@ -77,13 +77,20 @@ import Wire
     return true
   }
 
-  /// Says where the open message goes: a sockaddr_ll or sockaddr_in.
-  func address<Address: BitwiseCopyable>(_ address: Address) {
+  /// Says where the open message goes.
+  func address(_ address: SocketAddress) { self.address(address.name, length: address.length) }
+
+  /// Says where the open message goes on the link.
+  func address(_ address: sockaddr_ll) {
+    self.address(address, length: socklen_t(MemoryLayout<sockaddr_ll>.size))
+  }
+
+  private func address<Address: BitwiseCopyable>(_ address: Address, length: socklen_t) {
     precondition(count > 0 && MemoryLayout<Address>.size <= Self.nameSize)
     let name = unsafe names + (count &- 1) &* Self.nameSize
     unsafe name.storeBytes(of: address, as: Address.self)
     unsafe headers[count &- 1].msg_hdr.msg_name = name
-    unsafe headers[count &- 1].msg_hdr.msg_namelen = socklen_t(MemoryLayout<Address>.size)
+    unsafe headers[count &- 1].msg_hdr.msg_namelen = length
   }
 
   /// Makes the kernel cut the open message into datagrams of `size` bytes (UDP_SEGMENT).
@@ -93,11 +100,18 @@ import Wire
     addControl(UInt16(size), level: SOL_UDP, kind: UDP_SEGMENT)
   }
 
-  /// Sends the open message from this address of the host (IP_PKTINFO, ip(7)).
-  func setSource(_ address: IPAddress) {
-    var information = in_pktinfo()
-    information.ipi_spec_dst.s_addr = address.ipv4.bigEndian
-    addControl(information, level: Int32(IPPROTO_IP), kind: IP_PKTINFO)
+  /// Sends the open message, on a socket of `family`, from this address of the host (IP_PKTINFO, ip(7);
+  /// IPV6_PKTINFO, ipv6(7)).
+  func setSource(_ address: IPAddress, on family: AddressFamily) {
+    switch family {
+    case .ipv4:
+      var information = in_pktinfo()
+      information.ipi_spec_dst.s_addr = address.ipv4.bigEndian
+      addControl(information, level: Int32(IPPROTO_IP), kind: IP_PKTINFO)
+    case .ipv6:
+      addControl(
+        PacketInformation6(address: address), level: Int32(IPPROTO_IPV6), kind: IPV6_PKTINFO)
+    }
   }
 
   private func addControl<Value: BitwiseCopyable>(_ value: Value, level: Int32, kind: Int32) {

@@ -1,7 +1,7 @@
 // The fast path: whole packets to and from the link, many segments in one (packet(7)).
 //
-//   received  | virtio_net_hdr 10 | link header | IPv4 …
-//   sent      | virtio_net_hdr 10 | link header | IPv4 | TCP | frame │ payload │ frame │ …  (iovec)
+//   received  | virtio_net_hdr 10 | link header | IP …
+//   sent      | virtio_net_hdr 10 | link header | IP | TCP | frame │ payload │ frame │ …  (iovec)
 //
 // PACKET_VNET_HDR carries the offload state: a super-segment goes out, and comes in after GRO, as
 // one packet of up to 64 KiB; the kernel, or the network card, cuts it and completes checksums.
@@ -10,7 +10,7 @@ import CLinux
 import Glibc
 public import Wire
 
-/// An AF_PACKET socket for IPv4 packets.
+/// An AF_PACKET socket that receives the packets of one family, and sends those of both.
 public struct PacketSocket: ~Copyable {
   /// A slot of a `PacketBatch` of this size takes the largest packet: virtio header, Ethernet and
   /// VLAN headers, 65,535 bytes; a multiple of 64.
@@ -27,11 +27,12 @@ public struct PacketSocket: ~Copyable {
   private var incoming: IncomingMessages
   private var outgoing: OutgoingMessages
 
-  /// Opens the socket. `interface` is the index of the one to receive from, 0 for all; sending does
-  /// not depend on it. `mark` is seen by what looks at packets behind routing: queues, filters of the
-  /// device. Without CAP_NET_RAW the error says the remedy.
+  /// Opens the socket for what is received of `family`: one for all protocols would hear frames twice on
+  /// bridges and VLANs, before they are this host's. `interface` is the index of the one to receive
+  /// from, 0 for all; sending does not depend on it. `mark` is seen by what looks at packets behind
+  /// routing: queues, filters of the device. Without CAP_NET_RAW the error says the remedy.
   public init(
-    filter: SocketFilter, interface: Int32 = 0, mark: UInt32? = nil
+    filter: SocketFilter, family: AddressFamily = .ipv4, interface: Int32 = 0, mark: UInt32? = nil
   ) throws(SystemError) {
     // Protocol 0 receives nothing before bind(2), so nothing unfiltered is ever queued.
     let descriptor = try openSocket(
@@ -47,7 +48,7 @@ public struct PacketSocket: ~Copyable {
     try setMark(mark, of: descriptor)
     let receiveBufferLimit = try enlarge(.receive, of: descriptor, to: 16 << 20)
     let sendBufferLimit = try enlarge(.send, of: descriptor, to: 4 << 20)
-    var address = LinkHop(interfaceIndex: interface).socketAddress
+    var address = LinkHop(interfaceIndex: interface, family: family).socketAddress
     let number = descriptor.rawValue
     try check("bind AF_PACKET socket to interface \(interface)") {
       unsafe rs_bind(number, &address, socklen_t(MemoryLayout<sockaddr_ll>.size))
@@ -78,7 +79,7 @@ public struct PacketSocket: ~Copyable {
 
 // Receiving.
 extension PacketSocket {
-  /// Fills `batch` anew with the packets that are there, each from its IPv4 header on, and gives
+  /// Fills `batch` anew with the packets that are there, each from its IP header on, and gives
   /// their number. A packet that did not fit, or makes no sense, is a slot of length 0.
   public mutating func receive(into batch: inout PacketBatch) throws(SystemError) -> Int {
     batch.removeAll()
@@ -151,13 +152,14 @@ extension PacketSocket {
   private static func writeHeaders(
     of run: SegmentRun, to hop: LinkHop, in segments: inout SegmentBatch
   ) -> Int {
-    let tcpOffset = run.headerOffset &+ IPv4Header.byteCount
+    let tcpOffset = run.headerOffset &+ run.ipHeaderLength
     let dataOffset = segments.bytes(tcpOffset..<tcpOffset &+ TCPHeader.byteCount).byte(at: 12) >> 4
-    let headerStart = hop.headerLength &+ IPv4Header.byteCount
+    let headerStart = hop.headerLength &+ run.ipHeaderLength
     let isSuper = run.segmentCount > 1
+    let offload = run.isIPv4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6
     let header = virtio_net_hdr(
       flags: UInt8(VIRTIO_NET_HDR_F_NEEDS_CSUM),
-      gso_type: UInt8(isSuper ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_NONE),
+      gso_type: UInt8(isSuper ? offload : VIRTIO_NET_HDR_GSO_NONE),
       hdr_len: UInt16(headerStart &+ Int(dataOffset) &* 4),
       gso_size: isSuper ? UInt16(run.segmentSize) : 0,
       csum_start: UInt16(headerStart), csum_offset: UInt16(TCPHeader.checksumOffset))

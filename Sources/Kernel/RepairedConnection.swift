@@ -52,7 +52,7 @@ public struct ConnectionState: Hashable, Sendable {
 extension StreamSocket {
   /// Throws where this process may not make connections from their state: it takes CAP_NET_ADMIN.
   public static func checkRepair() throws(SystemError) {
-    let descriptor = try open()
+    let descriptor = try open(.ipv4)
     try descriptor.repair(TCP_REPAIR_ON)
     try descriptor.repair(TCP_REPAIR_OFF_NO_WP)
   }
@@ -63,7 +63,7 @@ extension StreamSocket {
   public init(
     resuming state: ConnectionState, interface: Int32? = nil, mark: UInt32? = nil
   ) throws(SystemError) {
-    let descriptor = try Self.open()
+    let descriptor = try Self.open(state.tuple.family)
     try descriptor.repair(TCP_REPAIR_ON)
     if let interface {
       try descriptor.set("SO_BINDTOIFINDEX", SOL_SOCKET, SO_BINDTOIFINDEX, to: interface)

@@ -6,7 +6,7 @@ import Wire
 /// Headers of segments that are cut from runs, in memory allocated once. The payload stays where it
 /// is.
 @safe struct SegmentCutter: ~Copyable {
-  private static let headerLimit = IPv4Header.byteCount + 60  // a TCP header with all its options
+  private static let headerLimit = IPv6Header.byteCount + 60  // a TCP header with all its options
 
   private let headers: UnsafeMutableRawBufferPointer
 
@@ -18,17 +18,17 @@ import Wire
   deinit { unsafe headers.deallocate() }
 
   /// Makes slot `slot` the headers of segment `number` of a run: sequence, identification, FIN and
-  /// PSH are the segment's own; the checksum is 0; the kernel writes IPv4's length and checksum
-  /// (raw(7)). `runHeader` is the run's IPv4 and TCP header.
+  /// PSH are the segment's own; the checksum is 0, and IPv6's length to come; the kernel writes IPv4's
+  /// length and checksum (raw(7)). `runHeader` is the run's IP and TCP header.
   func writeHeader(
     _ runHeader: RawSpan, ofSegment number: Int, of run: SegmentRun, into slot: Int
   ) {
-    let tcp = IPv4Header.byteCount
+    let tcp = run.ipHeaderLength
     var header = unsafe MutableRawSpan(_unsafeBytes: region(slot, length: runHeader.byteCount))
     for offset in stride(from: 0, to: runHeader.byteCount, by: 4) {
       header.set(runHeader.be32(at: offset), at: offset)
     }
-    header.set(runHeader.be16(at: 4) &+ UInt16(number), at: 4)
+    if run.isIPv4 { header.set(runHeader.be16(at: 4) &+ UInt16(number), at: 4) }
     header.set(runHeader.be32(at: tcp + 4) &+ UInt32(number &* run.segmentSize), at: tcp + 4)
     if number &+ 1 < run.segmentCount {
       let flags = TCPFlags(rawValue: runHeader.byte(at: tcp + 13)).subtracting([.fin, .psh])
@@ -37,19 +37,20 @@ import Wire
     header.set(0 as UInt16, at: tcp + TCPHeader.checksumOffset)
   }
 
-  /// Writes the checksum of the segment in `slot`: over the pseudo-header, the TCP header there, and
-  /// `payload`, the sum of `payloadLength` bytes.
-  func completeChecksum(
-    in slot: Int, headerLength: Int, payload: Checksum, payloadLength: Int
+  /// Writes what depends on the payload of the segment in `slot`, of `payloadLength` bytes: IPv6's
+  /// length, and the checksum over the pseudo-header, the TCP header there, and `payload`.
+  func complete(
+    _ slot: Int, of run: SegmentRun, headerLength: Int, payload: Checksum, payloadLength: Int
   ) {
     var checksum = payload
     var header = unsafe MutableRawSpan(_unsafeBytes: region(slot, length: headerLength))
+    let length = headerLength &- run.ipHeaderLength &+ payloadLength
+    if !run.isIPv4 { header.set(UInt16(truncatingIfNeeded: length), at: 4) }
+    let (source, destination) = header.bytes.addresses
     checksum.addPseudoHeader(
-      source: IPAddress(ipv4: header.bytes.be32(at: 12)),
-      destination: IPAddress(ipv4: header.bytes.be32(at: 16)), protocolNumber: 6,
-      length: headerLength &- IPv4Header.byteCount &+ payloadLength)
-    checksum.add(header.bytes.extracting(IPv4Header.byteCount..<headerLength))
-    header.set(checksum.value, at: IPv4Header.byteCount + TCPHeader.checksumOffset)
+      source: source, destination: destination, protocolNumber: 6, length: length)
+    checksum.add(header.bytes.extracting(run.ipHeaderLength..<headerLength))
+    header.set(checksum.value, at: run.ipHeaderLength &+ TCPHeader.checksumOffset)
   }
 
   /// Adds the headers in `slot` to the open message.
@@ -70,7 +71,7 @@ struct PayloadCursor {
   private var piece: Int
   private var offset: Int
 
-  /// Stands behind the run's IPv4 and TCP headers, `headerLength` bytes, in its first piece.
+  /// Stands behind the run's IP and TCP headers, `headerLength` bytes, in its first piece.
   init(_ run: SegmentRun, headerLength: Int) {
     piece = run.pieces.lowerBound
     offset = headerLength

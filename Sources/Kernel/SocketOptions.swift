@@ -45,6 +45,12 @@ func setMark(_ mark: UInt32?, of socket: borrowing Descriptor) throws(SystemErro
     "SO_MARK", of: socket, level: SOL_SOCKET, option: SO_MARK, to: Int32(bitPattern: mark))
 }
 
+/// Whether an IPv6 socket leaves IPv4 to others.
+func setVersion6Only(of socket: borrowing Descriptor, to isOnly: Bool) throws(SystemError) {
+  try setOption(
+    "IPV6_V6ONLY", of: socket, level: Int32(IPPROTO_IPV6), option: IPV6_V6ONLY, to: isOnly ? 1 : 0)
+}
+
 /// A socket buffer that the kernel made smaller than asked for.
 public struct BufferLimit: Hashable, Sendable {
   /// The size asked for, in bytes.
@@ -97,35 +103,29 @@ func enlarge(
 }
 
 extension Endpoint {
-  /// As the socket calls want it.
-  var socketAddress: sockaddr_in {
-    sockaddr_in(
-      sin_family: sa_family_t(AF_INET), sin_port: port.bigEndian,
-      sin_addr: in_addr(s_addr: address.ipv4.bigEndian), sin_zero: (0, 0, 0, 0, 0, 0, 0, 0))
-  }
-
-  /// As the socket calls give it.
-  init(_ socketAddress: sockaddr_in) {
-    self.init(
-      IPAddress(ipv4: UInt32(bigEndian: socketAddress.sin_addr.s_addr)),
-      UInt16(bigEndian: socketAddress.sin_port))
-  }
-
   /// The endpoint that a socket is bound to.
   init(boundTo socket: borrowing Descriptor) throws(SystemError) {
     let descriptor = socket.rawValue
-    var address = Endpoint(.any, 0).socketAddress
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    try check("read a socket's address") { unsafe rs_getsockname(descriptor, &address, &length) }
-    self.init(address)
+    var address = SocketAddress(Endpoint(.any, 0), on: .ipv4)
+    var length = socklen_t(MemoryLayout<sockaddr_in6>.size)
+    try check("read a socket's address") {
+      unsafe rs_getsockname(descriptor, &address.name, &length)
+    }
+    self = address.endpoint
   }
 
-  /// Binds a socket here; `transport` is "TCP" or "UDP".
+  /// Binds a socket of this family here; `transport` is "TCP" or "UDP".
   func bind(_ socket: borrowing Descriptor, transport: String) throws(SystemError) {
     let descriptor = socket.rawValue
-    var address = socketAddress
-    let result = unsafe rs_bind(descriptor, &address, socklen_t(MemoryLayout<sockaddr_in>.size))
+    var address = SocketAddress(self, on: self.address.family)
+    let result = unsafe rs_bind(descriptor, &address.name, address.length)
     if result == -1 { throw bindError(errno, transport: transport) }
+  }
+
+  /// Connects a socket of this family to here; gives what connect(2) gives.
+  func connect(_ socket: borrowing Descriptor) -> Int32 {
+    var address = SocketAddress(self, on: self.address.family)
+    return unsafe rs_connect(socket.rawValue, &address.name, address.length)
   }
 
   /// What a failed bind or listen on this endpoint means, and what to do.

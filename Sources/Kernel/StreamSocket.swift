@@ -39,7 +39,7 @@ public struct StreamSocket: ~Copyable {
 
   /// Begins to connect to `endpoint`; until that is done, and where it fails, `move` tells.
   public init(connectingTo endpoint: Endpoint) throws(SystemError) {
-    let descriptor = try Self.open()
+    let descriptor = try Self.open(endpoint.address.family)
     try Self.connect(descriptor, to: endpoint)
     self.init(descriptor)
   }
@@ -47,8 +47,8 @@ public struct StreamSocket: ~Copyable {
   init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
 
   /// A socket that is not connected.
-  static func open() throws(SystemError) -> Descriptor {
-    let descriptor = try openSocket("TCP", domain: AF_INET, type: SOCK_STREAM)
+  static func open(_ family: AddressFamily) throws(SystemError) -> Descriptor {
+    let descriptor = try openSocket("TCP", domain: family.domain, type: SOCK_STREAM)
     // Else they would grow to megabytes, at the will of the peer.
     try setOption(
       "SO_RCVBUF", of: descriptor, level: SOL_SOCKET, option: SO_RCVBUF, to: bufferSize)
@@ -62,10 +62,7 @@ public struct StreamSocket: ~Copyable {
   static func connect(
     _ descriptor: borrowing Descriptor, to endpoint: Endpoint
   ) throws(SystemError) {
-    let number = descriptor.rawValue
-    var address = endpoint.socketAddress
-    let result = unsafe rs_connect(number, &address, socklen_t(MemoryLayout<sockaddr_in>.size))
-    guard result == -1, errno != EINPROGRESS else { return }
+    guard endpoint.connect(descriptor) == -1, errno != EINPROGRESS else { return }
     throw SystemError(call: "connect TCP to \(endpoint)", code: errno)
   }
 

@@ -68,6 +68,30 @@ public struct IPAddress: Hashable, Sendable {
   }
 }
 
+/// Which IP an address, or a socket, belongs to.
+public enum AddressFamily: UInt8, Hashable, Sendable, CaseIterable {
+  /// IPv4.
+  case ipv4 = 4
+  /// IPv6.
+  case ipv6 = 6
+}
+
+extension IPAddress {
+  /// The family that it belongs to.
+  @inlinable public var family: AddressFamily { isIPv4 ? .ipv4 : .ipv6 }
+
+  /// The wildcard of a family.
+  public static func any(_ family: AddressFamily) -> IPAddress {
+    family == .ipv4 ? any : anyIPv6
+  }
+
+  /// Whether it is the wildcard of its family.
+  public var isAny: Bool { self == .any || self == .anyIPv6 }
+
+  /// Whether it means something on one link only (RFC 4291, section 2.5.6).
+  public var isLinkLocal: Bool { high >> 54 == 0xFE80 >> 6 }
+}
+
 extension IPAddress: CustomStringConvertible {
   /// Dotted decimal, or the form of RFC 5952.
   public var description: String { isIPv4 ? dottedDecimal : groupText }

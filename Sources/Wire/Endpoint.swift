@@ -64,6 +64,9 @@ extension FourTuple {
 
   /// Whether the connection is one of IPv4.
   @inlinable public var isIPv4: Bool { remote.address.isIPv4 }
+
+  /// The family of both addresses.
+  @inlinable public var family: AddressFamily { remote.address.family }
 }
 
 extension FourTuple: CustomStringConvertible {

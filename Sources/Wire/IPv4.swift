@@ -1,36 +1,21 @@
-// The IPv4 header (RFC 791): a view of a received one, and the one that we send.
+// The IPv4 header (RFC 791): how a received one is read, and the one that we send.
 
-/// A received IPv4 packet whose header was checked. Byte counts are the packet's own, so link
-/// padding behind it is gone.
-public struct IPv4Packet: ~Escapable {
-  /// The bytes behind the header.
-  public let payload: RawSpan
-  /// Where it comes from.
-  public let source: IPAddress
-  /// Where it goes.
-  public let destination: IPAddress
-  /// The protocol number of the payload (6 is TCP).
-  public let protocolNumber: UInt8
-  /// The header's size in bytes, options included.
-  public let headerLength: Int
-
-  /// Checks lengths, version, and that it is no fragment. The header checksum is not checked:
-  /// the kernel did so before the tap (`ip_rcv_core`), or the transport checksum covers the
-  /// addresses.
+extension IPPacket {
+  /// Checks lengths, and that it is no fragment. The header checksum is not checked: the kernel did
+  /// so before the tap (`ip_rcv_core`), or the transport checksum covers the addresses.
   @_lifetime(copy bytes)
-  public init?(_ bytes: RawSpan) {
+  init?(ipv4 bytes: RawSpan) {
     guard bytes.byteCount >= IPv4Header.byteCount else { return nil }
-    let versionAndLength = bytes.byte(at: 0)
-    headerLength = Int(versionAndLength & 0x0F) &* 4
+    let headerLength = Int(bytes.byte(at: 0) & 0x0F) &* 4
     let totalLength = Int(bytes.be16(at: 2))
     let fragment = bytes.be16(at: 6) & 0x3FFF  // MF and the offset, not DF
-    guard versionAndLength >> 4 == 4, headerLength >= IPv4Header.byteCount,
-      totalLength >= headerLength, totalLength <= bytes.byteCount, fragment == 0
+    guard headerLength >= IPv4Header.byteCount, totalLength >= headerLength,
+      totalLength <= bytes.byteCount, fragment == 0
     else { return nil }
-    protocolNumber = bytes.byte(at: 9)
-    source = IPAddress(ipv4: bytes.be32(at: 12))
-    destination = IPAddress(ipv4: bytes.be32(at: 16))
-    payload = bytes.extracting(headerLength..<totalLength)
+    self.init(
+      source: IPAddress(ipv4: bytes.be32(at: 12)), destination: IPAddress(ipv4: bytes.be32(at: 16)),
+      protocolNumber: bytes.byte(at: 9), headerLength: headerLength,
+      payload: bytes.extracting(headerLength..<totalLength))
   }
 }
 

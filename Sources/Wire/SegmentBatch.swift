@@ -1,7 +1,7 @@
 // A batch of segments on their way to the wire.
 //
-//   arena   | headroom 24 | IPv4 20 | TCP 20 | frame 8 | frame 8 | …     (one run)
-//   pieces  |             | ------ piece 0 ----------- | payload in the PacketBatch | frame | …
+//   arena   | headroom 24 | IP 20 or 40 | TCP 20 | frame 8 | frame 8 | …     (one run)
+//   pieces  |             | -------- piece 0 ------------- | payload in the PacketBatch | frame | …
 //
 // A run is one or more segments of one channel, all with `segmentSize` payload bytes but the last,
 // which may be shorter: the kernel or the network card cuts it (TCP segmentation offload). The
@@ -13,17 +13,22 @@
 public struct SegmentRun: Sendable {
   /// The engine's channel that it leaves on; nil where there is none (SYN-ACK, RST).
   public var channel: Int?
-  /// Between which endpoints a kernel UDP socket carries the run; nil where it starts with an IPv4
+  /// Between which endpoints a kernel UDP socket carries the run; nil where it starts with an IP
   /// header of ours.
   public var datagramPath: FourTuple?
-  /// Where the IPv4 header starts in the arena; `SegmentBatch.headroom` bytes before it are free.
+  /// Where the IP header starts in the arena; `SegmentBatch.headroom` bytes before it are free.
   public var headerOffset: Int
-  /// The pieces of the run; the first starts with the IPv4 header, where there is one.
+  /// The size of the IP header in bytes: 20 (IPv4), 40 (IPv6), or 0 where there is none of ours.
+  public var ipHeaderLength: Int
+  /// The pieces of the run; the first starts with the IP header, where there is one.
   public var pieces: Range<Int>
   /// The TCP or UDP payload of each segment but the last, in bytes.
   public var segmentSize: Int
   /// The TCP or UDP payload of all segments, in bytes.
   public var payloadLength: Int
+
+  /// Whether it is one of IPv4.
+  public var isIPv4: Bool { ipHeaderLength == IPv4Header.byteCount }
 
   /// How many segments the run will be cut into.
   public var segmentCount: Int {
@@ -33,13 +38,13 @@ public struct SegmentRun: Sendable {
 
 /// A batch of segments on their way to the wire.
 @safe public struct SegmentBatch: ~Copyable {
-  /// Free bytes in front of each IPv4 header: a virtio header (10) and an Ethernet header (14).
+  /// Free bytes in front of each IP header: a virtio header (10) and an Ethernet header (14).
   public static let headroom = 24
   /// The most segments in one run.
   public static let runLimit = 64
-  /// The most TCP payload in one run: an IPv4 packet less its headers, in bytes.
-  public static let runPayloadLimit = 65_535 - IPv4Header.byteCount - TCPHeader.byteCount
-  private static let headerByteCount = IPv4Header.byteCount + TCPHeader.byteCount
+  /// The most TCP payload in one run: 65,535 bytes less the headers of either family. An IPv6 packet
+  /// could have 40 bytes more, but no device takes such a run (`gso_max_size`).
+  public static let runPayloadLimit = 65_535 - IPv6Header.byteCount - TCPHeader.byteCount
 
   /// Headers and copied payload; the socket writes into the headroom of each run.
   public let arena: UnsafeMutableRawBufferPointer
@@ -126,10 +131,13 @@ extension SegmentBatch {
     unsafe count &+ 8 < runStorage.count && pieces.room > 16 && arenaUsed &+ 4096 < arena.count
   }
 
-  /// Opens a run with room for a header with `optionLength` bytes of TCP options. False where the
-  /// batch is full.
-  public mutating func beginRun(channel: Int?, optionLength: Int = 0) -> Bool {
-    let headerLength = Self.headerByteCount &+ optionLength
+  /// Opens a run between addresses of a family, with room for headers with `optionLength` bytes of TCP
+  /// options. False where the batch is full.
+  public mutating func beginRun(
+    channel: Int?, family: AddressFamily = .ipv4, optionLength: Int = 0
+  ) -> Bool {
+    let ipHeaderLength = family == .ipv4 ? IPv4Header.byteCount : IPv6Header.byteCount
+    let headerLength = ipHeaderLength &+ TCPHeader.byteCount &+ optionLength
     let start = (arenaUsed &+ 7) & ~7
     guard unsafe count < runStorage.count, pieces.room > 0,
       unsafe start &+ Self.headroom &+ headerLength <= arena.count
@@ -139,8 +147,8 @@ extension SegmentBatch {
     channelNumber = nil
     openRun = SegmentRun(
       channel: channel, datagramPath: nil, headerOffset: header,
-      pieces: pieces.count..<pieces.count, segmentSize: 0,
-      payloadLength: 0)
+      ipHeaderLength: ipHeaderLength,
+      pieces: pieces.count..<pieces.count, segmentSize: 0, payloadLength: 0)
     pieces.append(
       Piece(origin: .arena, offset: header, length: headerLength), joiningFrom: pieces.count)
     return true
@@ -151,8 +159,8 @@ extension SegmentBatch {
   public mutating func beginRun(on path: FourTuple, channel: UInt32?) -> Bool {
     guard unsafe count < runStorage.count else { return false }
     openRun = SegmentRun(
-      channel: nil, datagramPath: path, headerOffset: 0, pieces: pieces.count..<pieces.count,
-      segmentSize: 0, payloadLength: 0)
+      channel: nil, datagramPath: path, headerOffset: 0, ipHeaderLength: 0,
+      pieces: pieces.count..<pieces.count, segmentSize: 0, payloadLength: 0)
     channelNumber = channel
     return true
   }
@@ -271,31 +279,38 @@ extension SegmentBatch {
     openRun?.segmentSize = size &+ (channelNumber == nil ? 0 : UDPSegment.headerByteCount)
   }
 
-  /// Writes the headers of the open run and adds it to the batch. The TCP checksum field holds the
+  /// Writes the headers of the open run and adds it to the batch; both addresses are of the run's
+  /// family, `flowLabel` is IPv6's, `identification` IPv4's. The TCP checksum field holds the
   /// pseudo-header's sum over the whole run: offload, or the raw socket, completes it.
   public mutating func finishRun(
     _ tcp: TCPHeader, from source: IPAddress, to destination: IPAddress,
-    identification: UInt16, options: RawSpan = RawSpan()
+    identification: UInt16, flowLabel: UInt32 = 0, options: RawSpan = RawSpan()
   ) {
     guard var run = openRun, unsafe count < runStorage.count else {
       preconditionFailure("no run is open")
     }
-    let headerLength = Self.headerByteCount &+ options.byteCount
-    let ip = IPv4Header(
-      source: source, destination: destination, identification: identification,
-      protocolNumber: 6,
-      payloadLength: TCPHeader.byteCount &+ options.byteCount &+ run.payloadLength)
+    let tcpOffset = run.ipHeaderLength
+    let ipPayloadLength = TCPHeader.byteCount &+ options.byteCount &+ run.payloadLength
     var checksum = Checksum()
     checksum.addPseudoHeader(
-      source: source, destination: destination, protocolNumber: 6, length: ip.payloadLength)
+      source: source, destination: destination, protocolNumber: 6, length: ipPayloadLength)
+    let end = run.headerOffset &+ tcpOffset &+ TCPHeader.byteCount &+ options.byteCount
     var header = unsafe MutableRawSpan(
-      _unsafeBytes: UnsafeMutableRawBufferPointer(
-        rebasing: arena[run.headerOffset..<run.headerOffset &+ headerLength]))
-    ip.emit(into: &header)
+      _unsafeBytes: UnsafeMutableRawBufferPointer(rebasing: arena[run.headerOffset..<end]))
+    if run.isIPv4 {
+      IPv4Header(
+        source: source, destination: destination, identification: identification,
+        protocolNumber: 6, payloadLength: ipPayloadLength
+      ).emit(into: &header)
+    } else {
+      IPv6Header(
+        source: source, destination: destination, flowLabel: flowLabel, nextHeader: 6,
+        payloadLength: ipPayloadLength
+      ).emit(into: &header)
+    }
     tcp.emit(
-      into: &header, at: IPv4Header.byteCount, optionLength: options.byteCount,
-      checksum: checksum.partial)
-    copy(options, to: run.headerOffset &+ Self.headerByteCount)
+      into: &header, at: tcpOffset, optionLength: options.byteCount, checksum: checksum.partial)
+    copy(options, to: end &- options.byteCount)
     run.pieces = run.pieces.lowerBound..<pieces.count
     unsafe runStorage[count] = run
     count &+= 1

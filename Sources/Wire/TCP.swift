@@ -65,7 +65,7 @@ public struct TCPSegment: ~Escapable {
   }
 
   /// Whether the checksum of the TCP segment that is `packet`'s payload is right.
-  public static func isChecksumValid(of packet: borrowing IPv4Packet) -> Bool {
+  public static func isChecksumValid(of packet: borrowing IPPacket) -> Bool {
     var checksum = Checksum()
     checksum.addPseudoHeader(
       source: packet.source, destination: packet.destination, protocolNumber: 6,

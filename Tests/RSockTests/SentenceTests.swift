@@ -34,8 +34,29 @@ import Testing
       "--taddr: \":9999\" has no address: write, for example, --taddr=127.0.0.1:9999."
     ),
     (
-      ["server", "-t", "[::1]:9999"],
-      "--taddr: \"[::1]:9999\" is an IPv6 address, which this version does not carry: give an IPv4 address."
+      ["server", "-t", "::1"],
+      "--taddr: \"::1\" has no port: write, for example, --taddr=[::1]:9999."
+    ),
+    (["server", "-t", "[::1]:0"], badPort("[::1]:0", "0")),
+    (
+      ["server", "-t", "[::1:9999"],
+      "--taddr: \"[::1:9999\" has no \"]\" behind the address: write it like [2001:db8::1]:9999."
+    ),
+    (
+      ["server", "-t", "[127.0.0.1]:9999"],
+      "--taddr: \"[127.0.0.1]:9999\" is not an IPv6 address: write it like 2001:db8::1, with a port [2001:db8::1]:9999."
+    ),
+    (
+      ["server", "-t", "[::1]9999"],
+      "--taddr: \"[::1]9999\" is not an IPv6 address: write it like 2001:db8::1, with a port [2001:db8::1]:9999."
+    ),
+    (
+      ["server", "-t", "[::]:9999"],
+      "--taddr: \"[::]:9999\" is not the address of a host: for the app on this one use --taddr=127.0.0.1:9999."
+    ),
+    (
+      ["server", "-t", "[fe80::1]:9999"],
+      "--taddr: \"[fe80::1]:9999\" is a link-local address, which is another host's on each link: use one of a wider scope."
     ),
     (
       ["server", "-t", "app.example:0"],
@@ -79,16 +100,28 @@ import Testing
       "--ludp: \"224.0.0.1:9\" is not an address to listen at: for apps on this host use --ludp=127.0.0.1:30000."
     ),
     (
-      ["client", "-t", "2001:db8::1", "-l", "127.0.0.1:9"],
-      "--taddr: \"2001:db8::1\" is an IPv6 address, which this version does not carry: give an IPv4 address."
+      ["client", "-t", "2001:db8::x", "-l", "127.0.0.1:9"],
+      "--taddr: \"2001:db8::x\" is not an IPv6 address: write it like 2001:db8::1, with a port [2001:db8::1]:9999."
+    ),
+    (
+      ["client", "-t", "ff02::1", "-l", "127.0.0.1:9"],
+      "--taddr: \"ff02::1\" is not the address of a host."
+    ),
+    (
+      ["client", "-t", "2001:db8::1", "-l", "[ff02::1]:9"],
+      "--ludp: \"[ff02::1]:9\" is not an address to listen at: for apps on this host use --ludp=127.0.0.1:30000."
+    ),
+    (
+      ["client", "-t", "2001:db8::1", "-l", "127.0.0.1:9", "--lcapIp=192.0.2.1"],
+      "--lcapIp: 192.0.2.1 and the server's address 2001:db8::1 are not both IPv4 or both IPv6: use addresses of one family."
     ),
     (
       ["client", "-t", "192.0.2.1", "-l", "app.example:9"],
-      "--ludp: \"app.example:9\" is a name where only an address will do: find one with: getent ahostsv4 app.example"
+      "--ludp: \"app.example:9\" is a name where only an address will do: find one with: getent ahosts app.example"
     ),
     (
       ["rules", "client", "-t", "vpn.example"],
-      "--taddr: \"vpn.example\" is a name where only an address will do: find one with: getent ahostsv4 vpn.example"
+      "--taddr: \"vpn.example\" is a name where only an address will do: find one with: getent ahosts vpn.example"
     ),
     (["client", "-t", "192.0.2.1", "-l", "127.0.0.1:9", "--mark=0"], badMark("0")),
     (["server", "-t", "127.0.0.1:9", "--mark=-1"], badMark("-1")),

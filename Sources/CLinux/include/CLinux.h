@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #endif
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/types.h>
@@ -32,6 +33,28 @@
 
 // With _GNU_SOURCE glibc's socket calls take a transparent union that Swift cannot build
 // (__CONST_SOCKADDR_ARG, sys/socket.h).
+
+// A sockaddr_in6, without the union that keeps Swift from copying it; all in network byte order but the
+// family and the scope. A sockaddr_in is its first 8 bytes, with the address in place of the flow
+// label, and 8 of zero.
+struct rs_address {
+  uint16_t family;
+  uint16_t port;
+  uint32_t flow_or_ipv4;
+  uint64_t high;
+  uint64_t low;
+  uint32_t scope;
+};
+
+_Static_assert(offsetof(struct rs_address, port) == offsetof(struct sockaddr_in6, sin6_port) &&
+                   offsetof(struct rs_address, port) == offsetof(struct sockaddr_in, sin_port) &&
+                   offsetof(struct rs_address, flow_or_ipv4) ==
+                       offsetof(struct sockaddr_in, sin_addr) &&
+                   offsetof(struct rs_address, high) == offsetof(struct sockaddr_in6, sin6_addr) &&
+                   offsetof(struct rs_address, scope) ==
+                       offsetof(struct sockaddr_in6, sin6_scope_id) &&
+                   sizeof(struct rs_address) >= sizeof(struct sockaddr_in6),
+               "rs_address is a sockaddr_in6");
 
 static inline int rs_bind(int fd, const void *address, socklen_t length) {
   return bind(fd, (const struct sockaddr *)address, length);

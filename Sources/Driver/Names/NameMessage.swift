@@ -31,6 +31,8 @@ struct NameQuestion {
 struct NameAnswer {
   /// More addresses than these are of no use.
   private static let limit = 16
+  /// More are not sent: there may be many of one family in front of the other's.
+  private static let sentLimit = 64
 
   let number: UInt32
   /// In the order in which they are to be tried; none where there is an error.
@@ -42,16 +44,29 @@ struct NameAnswer {
     guard let number = UInt32(bigEndianPrefix: bytes), bytes.count > 4 else { return nil }
     self.number = number
     error = bytes[4]
-    let lines = bytes[5...].split(separator: UInt8(ascii: "\n")).prefix(Self.limit)
-    addresses = lines.compactMap { IPAddress(String(decoding: $0, as: UTF8.self)) }
-      .filter { $0.isHost && $0.isIPv4 }
+    let lines = bytes[5...].split(separator: UInt8(ascii: "\n")).prefix(Self.sentLimit)
+    let usable = lines.compactMap { IPAddress(String(decoding: $0, as: UTF8.self)) }
+      .filter { $0.isHost && !$0.isLinkLocal }
+    addresses = Array(Self.takingTurns(usable).prefix(Self.limit))
+  }
+
+  /// The addresses as they are to be tried (RFC 8305, section 4): the families take turns, that of the
+  /// first address first.
+  private static func takingTurns(_ addresses: [IPAddress]) -> [IPAddress] {
+    let family = addresses.first?.family
+    let families = [
+      addresses.filter { $0.family == family }, addresses.filter { $0.family != family },
+    ]
+    return addresses.indices.flatMap { index in
+      families.compactMap { $0.indices.contains(index) ? $0[index] : nil }
+    }
   }
 
   /// The answer to a question, from the system.
   static func bytes(to question: NameQuestion) -> [UInt8] {
     let (texts, error) = NameLookup.addresses(of: question.name)
     return question.number.bytes + [UInt8(clamping: abs(Int(error)))]
-      + Array(texts.prefix(limit).joined(separator: "\n").utf8)
+      + Array(texts.prefix(sentLimit).joined(separator: "\n").utf8)
   }
 
   /// Why there is no address.

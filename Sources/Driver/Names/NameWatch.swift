@@ -1,15 +1,16 @@
-// Which address a name stands for, and when to ask again. Pure bookkeeping; `NamedHost` has the resolver.
+// Which addresses a name stands for, and when to ask again. Pure bookkeeping; `NamedAddress` has the
+// resolver.
 
 import Wire
 
-/// The address of a name as it is known now.
+/// The addresses of a name as they are known now.
 struct NameWatch {
   /// A name may get another address at any time.
   private static let interval = Duration.seconds(300)
-  /// Between questions when nothing is heard, at least; and for an address to answer before the next
-  /// one of the list has its turn.
+  /// Between questions when nothing is heard, at least.
   private static let patience = Duration.seconds(5)
-  /// Between questions that got no address: doubling from the first to the second.
+  /// Between questions that got no address: doubling from the first to the second. The second, too,
+  /// while nothing is heard.
   private static let retries = (first: Duration.seconds(1), last: Duration.seconds(30))
   /// A question that stays without answer so long is asked again.
   private static let timeout = Duration.seconds(60)
@@ -17,42 +18,41 @@ struct NameWatch {
   /// What an answer changed.
   enum Change: Hashable {
     case nothing
-    /// An address, for the first time or again.
-    case found(IPAddress)
-    /// Another address than before.
-    case moved(IPAddress)
+    /// There are addresses, for the first time or again.
+    case found
+    /// The address in use is not the name's any more.
+    case moved
     /// There is no address now: to be told once. What was known before still holds.
     case failed(String)
   }
 
   let name: String
+  /// The families that can be used.
+  private let families: [AddressFamily]
+  /// In the order in which they are to be tried.
+  private(set) var addresses: [IPAddress] = []
+  /// The one in use, or to be tried first.
   private(set) var current: IPAddress?
-  private var addresses: [IPAddress] = []
   private var number: UInt32 = 0
   private var isWaiting = false
   private var askedAt: Instant?
   private var retry = retries.first
   private var hasToldFailure = false
-  /// Since when nothing is heard from the address; nil while something is.
-  private var silentSince: Instant?
+  /// Whether nothing is heard.
+  private var isSilent = false
   /// When the next question is due.
-  private var askAt: Instant
+  private(set) var nextDeadline: Instant
 
-  init(_ name: String, at now: Instant) {
+  init(_ name: String, families: [AddressFamily] = AddressFamily.allCases, at now: Instant) {
     self.name = name
-    askAt = now
-  }
-
-  /// When `question` or `nextInTurn` is to be called.
-  var nextDeadline: Instant {
-    let turn = silentSince.map { $0 + Self.patience } ?? .distantFuture
-    return min(askAt, addresses.count > 1 ? turn : .distantFuture)
+    self.families = families
+    nextDeadline = now
   }
 
   /// The question that is due.
   mutating func question(at now: Instant) -> NameQuestion? {
-    guard askAt <= now else { return nil }
-    askAt = now + Self.timeout
+    guard nextDeadline <= now else { return nil }
+    nextDeadline = now + Self.timeout
     askedAt = now
     number &+= 1
     isWaiting = true
@@ -63,43 +63,43 @@ struct NameWatch {
   mutating func take(_ answer: NameAnswer, at now: Instant) -> Change {
     guard isWaiting, answer.number == number else { return .nothing }
     isWaiting = false
-    guard let first = answer.addresses.first else {
-      askAt = now + retry
+    let usable = answer.addresses.filter { families.contains($0.family) }
+    guard let first = usable.first else {
+      nextDeadline = now + retry
       retry = min(retry * 2, Self.retries.last)
       defer { hasToldFailure = true }
       return hasToldFailure ? .nothing : .failed(answer.reason)
     }
     let wasFailing = hasToldFailure
     (retry, hasToldFailure) = (Self.retries.first, false)
-    askAt = now + Self.interval
-    addresses = answer.addresses
+    nextDeadline = now + (isSilent ? Self.retries.last : Self.interval)
+    addresses = usable
     guard let current, addresses.contains(current) else {
       let isFirst = current == nil
       current = first
-      if silentSince != nil { silentSince = now }
-      return isFirst ? .found(first) : .moved(first)
+      return isFirst ? .found : .moved
     }
-    return wasFailing ? .found(current) : .nothing
+    return wasFailing ? .found : .nothing
   }
 
-  /// Nothing is heard from the address any more, or was since the start: maybe it is another one now.
+  /// Nothing is heard from the address any more: maybe it is another one now.
   mutating func fellSilent(at now: Instant) {
-    silentSince = now
-    if !isWaiting { askAt = min(askAt, (askedAt ?? now) + Self.patience) }
+    isSilent = true
+    if !isWaiting { nextDeadline = min(nextDeadline, (askedAt ?? now) + Self.patience) }
   }
 
-  /// Something is heard.
-  mutating func isHeard() { silentSince = nil }
+  /// Something is heard from this address, which is in use from now on.
+  mutating func isHeard(at address: IPAddress) {
+    isSilent = false
+    current = address
+  }
 
-  /// The next address of the list, where the one that is tried has not answered for long enough.
-  mutating func nextInTurn(at now: Instant) -> IPAddress? {
-    guard let since = silentSince, since + Self.patience <= now else { return nil }
-    fellSilent(at: now)
+  /// Uses the next address, where there is another one.
+  mutating func useNext() -> IPAddress? {
     guard addresses.count > 1, let current, let place = addresses.firstIndex(of: current) else {
       return nil
     }
-    let next = addresses[(place + 1) % addresses.count]
-    self.current = next
-    return next
+    self.current = addresses[(place + 1) % addresses.count]
+    return self.current
   }
 }

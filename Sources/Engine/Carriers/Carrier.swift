@@ -9,6 +9,15 @@ public enum Carrier: String, CaseIterable, Hashable, Sendable {
   case tcp
   /// The kernel's UDP.
   case udp
+
+  /// The bytes of headers in front of a segment's frames.
+  @inline(__always) func headerByteCount(isIPv4: Bool) -> Int {
+    let ip = isIPv4 ? IPv4Header.byteCount : IPv6Header.byteCount
+    return switch self {
+    case .tcp: ip + TCPHeader.byteCount
+    case .udp: ip + UDPSegment.udpHeaderByteCount + UDPSegment.headerByteCount
+    }
+  }
 }
 
 /// The state of a channel's connection, as its carrier keeps it.
@@ -29,15 +38,6 @@ enum CarrierState: Sendable {
     switch self {
     case .tcp(let connection): connection.sendRoom
     case .udp: UDPSegment.runRoom
-    }
-  }
-
-  /// The bytes of headers in front of a segment's frames.
-  var headerByteCount: Int {
-    switch self {
-    case .tcp: IPv4Header.byteCount + TCPHeader.byteCount
-    case .udp:
-      IPv4Header.byteCount + UDPSegment.udpHeaderByteCount + UDPSegment.headerByteCount
     }
   }
 
@@ -96,7 +96,8 @@ extension TunnelEngine {
   /// next hop fresh. False where the batch is full.
   func beginRun(on index: Int, isControl: Bool, into segments: inout SegmentBatch) -> Bool {
     switch channels[index].carrier {
-    case .tcp: segments.beginRun(channel: isControl ? nil : index)
+    case .tcp:
+      segments.beginRun(channel: isControl ? nil : index, family: channels[index].tuple.family)
     case .udp: segments.beginRun(on: channels[index].tuple, channel: channels[index].id)
     }
   }
@@ -132,7 +133,7 @@ extension TunnelEngine {
   ) {
     switch carrier {
     case .tcp(let connection):
-      guard begin(payload, into: &segments) else { return counters.drop(.batchFull) }
+      guard begin(payload, on: tuple, into: &segments) else { return counters.drop(.batchFull) }
       let header = TCPHeader(
         sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
         sequence: connection.sendNext, acknowledgment: connection.receiveNext,
@@ -151,7 +152,7 @@ extension TunnelEngine {
     let tuple = channels[index].tuple
     segments.finishRun(
       header.tcp, from: tuple.local.address, to: tuple.remote.address,
-      identification: header.identification)
+      identification: header.identification, flowLabel: channels[index].flowLabel)
   }
 }
 

@@ -13,6 +13,10 @@ struct SYNCookie: Sendable {
   static let classes: InlineArray<16, UInt16> = [
     536, 1200, 1220, 1240, 1280, 1300, 1320, 1340, 1360, 1380, 1400, 1412, 1432, 1452, 1460, 8960,
   ]
+  /// The same for IPv6, whose header is 20 bytes longer.
+  static let classesOfIPv6: InlineArray<16, UInt16> = [
+    536, 1200, 1220, 1240, 1260, 1280, 1300, 1320, 1340, 1360, 1380, 1392, 1412, 1432, 1440, 8940,
+  ]
   private static let hashMask: UInt32 = 0x03FF_FFFF
 
   private let key: SipHashKey
@@ -21,7 +25,7 @@ struct SYNCookie: Sendable {
 
   /// The initial sequence number that answers a SYN.
   func make(for tuple: FourTuple, clientISN: UInt32, mss: UInt16, at now: Instant) -> UInt32 {
-    encode(tuple, clientISN, slot: Self.slot(at: now), mssClass: Self.mssClass(of: mss))
+    encode(tuple, clientISN, slot: Self.slot(at: now), mssClass: Self.mssClass(of: mss, tuple))
   }
 
   /// The MSS in the cookie, where it is one that we made for this connection not long ago.
@@ -34,14 +38,15 @@ struct SYNCookie: Sendable {
       encode(tuple, clientISN, slot: slot, mssClass: mssClass) == cookie
         || encode(tuple, clientISN, slot: slot &- 1, mssClass: mssClass) == cookie
     else { return nil }
-    return Self.classes[mssClass]
+    return tuple.isIPv4 ? Self.classes[mssClass] : Self.classesOfIPv6[mssClass]
   }
 
   private static func slot(at now: Instant) -> UInt64 {
     UInt64(bitPattern: now.nanoseconds / slotLength.wholeNanoseconds)
   }
 
-  private static func mssClass(of mss: UInt16) -> Int {
+  private static func mssClass(of mss: UInt16, _ tuple: FourTuple) -> Int {
+    let classes = tuple.isIPv4 ? classes : classesOfIPv6
     var found = 0
     for index in 0..<classes.count where classes[index] <= mss { found = index }
     return found
@@ -69,6 +74,16 @@ func initialSequence(for tuple: FourTuple, key: SipHashKey, at now: Instant) -> 
     of: tuple, [UInt64(tuple.local.port) << 16 | UInt64(tuple.remote.port)], key: key)
   let ticks = UInt32(truncatingIfNeeded: now.nanoseconds / 4_000)
   return ticks &+ UInt32(truncatingIfNeeded: hash)
+}
+
+/// The flow label of a connection's packets: a keyed hash, as a kernel's is (RFC 6437, section 3), so
+/// that nothing has to be kept for a SYN-ACK to have that of the segments behind it.
+func flowLabel(for tuple: FourTuple, key: SipHashKey) -> UInt32 {
+  guard !tuple.isIPv4 else { return 0 }
+  let ports = UInt64(tuple.local.port) << 16 | UInt64(tuple.remote.port)
+  // Of a length that no other hash of addresses has.
+  let hash = sipHash(of: tuple, [ports, 0], key: key)
+  return UInt32(truncatingIfNeeded: hash) & 0xF_FFFF
 }
 
 /// The hash of the addresses of a four-tuple, which are one word (IPv4) or four, and of the words

@@ -7,8 +7,9 @@ internal import Wire
 enum TCPProfile {
   /// Window scale of SYN and SYN-ACK, and of every window after them.
   static let windowScale: UInt8 = 7
-  /// The window that SYN and SYN-ACK advertise, unscaled, in bytes: 44 segments of 1460.
-  static let handshakeWindow: UInt16 = 64_240
+  /// The window that SYN and SYN-ACK advertise, unscaled, in bytes: 44 segments of 1460, or 45 of
+  /// 1440.
+  static func handshakeWindow(isIPv4: Bool) -> UInt16 { isIPv4 ? 64_240 : 64_800 }
   /// The window advertised once scaling holds, in bytes. Large, so that a connection tracker on
   /// the way never calls a burst INVALID.
   static let window = 4 << 20
@@ -19,6 +20,9 @@ enum TCPProfile {
   static let sealedInFlightLimit = window
   /// So many received bytes are acknowledged without waiting, where windows are scaled.
   static let acknowledgmentBytes = 256 << 10
+
+  /// What a peer can receive that sent no MSS option, in bytes (RFC 9293, section 3.7.1).
+  static func defaultMSS(isIPv4: Bool) -> UInt16 { isIPv4 ? 536 : 1220 }
 
   /// How much of that is left to control frames, in bytes.
   static let controlReserve = 4096

@@ -12,7 +12,8 @@ extension TunnelEngine {
     let index = addChannel(
       Channel(
         tuple: tuple, id: drawChannelNumber(), session: 0, slot: slot, state: .synSent,
-        carrier: carrier, path: path, peerSegmentSize: 0, at: now))
+        carrier: carrier, flowLabel: flowLabel(for: tuple, key: secret), path: path,
+        peerSegmentSize: 0, at: now))
     sendOpening(on: index, into: &segments, at: now)
     retryLater(index, at: now)
     return index
@@ -36,25 +37,27 @@ extension TunnelEngine {
     dialer?.slots[slot].pending -= 1
     dialer?.slots[slot].lastDial = nil
     scheduleDialer(at: now)
+    hastenRace(at: now)
   }
 
   mutating func sendSYN(on index: Int, into segments: inout SegmentBatch) {
     guard let first = channels[index].tcp?.firstSequence,
       let identification = channels[index].tcp?.takeIdentification()
     else { return }
-    let mss = UInt16(channels[index].path.tcpSegmentSize)
+    let tuple = channels[index].tuple
+    let mss = UInt16(channels[index].path.tcpSegmentSize(isIPv4: tuple.isIPv4))
     let options = TCPProfile.options(mss: mss)
-    guard segments.beginRun(channel: nil, optionLength: options.count) else {
+    guard segments.beginRun(channel: nil, family: tuple.family, optionLength: options.count) else {
       return counters.drop(.batchFull)
     }
-    let tuple = channels[index].tuple
     let header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port,
       sequence: first &- 1, acknowledgment: 0, flags: .syn,
-      window: TCPProfile.handshakeWindow)
+      window: TCPProfile.handshakeWindow(isIPv4: tuple.isIPv4))
     segments.finishRun(
       header, from: tuple.local.address, to: tuple.remote.address,
-      identification: identification, options: options.span.octets)
+      identification: identification, flowLabel: channels[index].flowLabel,
+      options: options.span.octets)
   }
 
   /// A SYN-ACK, or a Hello, on a channel of this client.
@@ -91,7 +94,9 @@ extension TunnelEngine {
     _ segment: borrowing TCPSegment, on index: Int, at now: Instant
   ) {
     let observed = TCPOptions(parsing: segment.options)
-    channels[index].peerSegmentSize = Int(observed.maximumSegmentSize ?? 536)  // RFC 9293, 3.7.1
+    channels[index].peerSegmentSize = Int(
+      observed.maximumSegmentSize
+        ?? TCPProfile.defaultMSS(isIPv4: channels[index].tuple.isIPv4))
     channels[index].tcp = TCPConnection(
       sendNext: segment.acknowledgment, receiveNext: segment.sequence &+ 1,
       peerWindow: Int(segment.window), isScaled: observed.windowScale != nil,
@@ -107,7 +112,8 @@ extension TunnelEngine {
   /// Writes the channel's first message: a Hello, in the key exchange where there is a key.
   mutating func writeFirstMessage(on index: Int, at now: Instant) {
     let hello = hello(
-      channels[index].carrier, path: channels[index].path, channel: channels[index].id,
+      channels[index].carrier, path: channels[index].path,
+      isIPv4: channels[index].tuple.isIPv4, channel: channels[index].id,
       session: sessions[0].id)
     guard let clientKeys else {
       return setFirstMessage(hello.bytes, on: index)
@@ -229,6 +235,7 @@ extension TunnelEngine {
     _ = channels[index].liveness.heard(at: now)
     channels[index].keepaliveAt = now + random.jittered(keepalive)
     let previous = takeSlot(for: index, at: now)
+    noteServer(of: index, at: now)
     // The first frame tells the server that its Hello arrived, and measures the path.
     sendProbe(on: index, into: &segments, at: now)
     becameHealthy(index, into: &segments, at: now)

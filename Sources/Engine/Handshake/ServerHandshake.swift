@@ -155,14 +155,14 @@ extension TunnelEngine {
     } else {
       let channel = Channel(
         tuple: tuple, id: hello.channel, session: Channel.noSession, claim: claim, slot: 0,
-        state: .unconfirmed, carrier: carrier, path: interfacePath(tuple.local.address),
-        peerSegmentSize: peerSegmentSize, at: now)
+        state: .unconfirmed, carrier: carrier, flowLabel: flowLabel(for: tuple, key: secret),
+        path: interfacePath(tuple.local.address), peerSegmentSize: peerSegmentSize, at: now)
       return open(channel, agreement ?? .plain, message, into: &segments, at: now)
     }
     // The client learns of it from our own Hello.
     let answer = self.hello(
-      carrier, path: interfacePath(tuple.local.address), channel: hello.channel,
-      session: hello.session)
+      carrier, path: interfacePath(tuple.local.address), isIPv4: tuple.isIPv4,
+      channel: hello.channel, session: hello.session)
     let (payload, _) = write(answer, to: message, on: tuple, at: now)
     sendStray(
       carrier.firstMessage(payload, channel: hello.channel, ofClient: false), carrier, on: tuple,
@@ -197,7 +197,8 @@ extension TunnelEngine {
   ) {
     let tuple = channel.tuple
     let hello = hello(
-      channel.carrier, path: channel.path, channel: channel.id, session: message.claim.id)
+      channel.carrier, path: channel.path, isIPv4: tuple.isIPv4, channel: channel.id,
+      session: message.claim.id)
     let (content, keys) = write(hello, to: message, on: tuple, at: now)
     guard !content.isEmpty else { return counters.drop(.badHandshake) }
     channel.firstMessage = channel.carrier.firstMessage(

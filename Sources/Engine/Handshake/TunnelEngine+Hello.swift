@@ -17,7 +17,7 @@ extension TunnelEngine {
       return send(
         message: channels[index].firstMessage, on: channels[index].tuple, into: &segments)
     }
-    guard begin(channels[index].firstMessage, into: &segments) else {
+    guard begin(channels[index].firstMessage, on: channels[index].tuple, into: &segments) else {
       return counters.drop(.batchFull)
     }
     guard let tcp = channels[index].tcp, tcp.sendHighest != tcp.firstSequence else {
@@ -31,8 +31,10 @@ extension TunnelEngine {
 
   /// Begins a segment with a copy of these bytes as its payload; false, and nothing done, where the
   /// batch is full.
-  func begin(_ payload: [UInt8], into segments: inout SegmentBatch) -> Bool {
-    guard segments.beginRun(channel: nil) else { return false }
+  func begin(
+    _ payload: [UInt8], on tuple: FourTuple, into segments: inout SegmentBatch
+  ) -> Bool {
+    guard segments.beginRun(channel: nil, family: tuple.family) else { return false }
     guard segments.append(copying: payload.span.octets) else {
       segments.abandonRun()
       return false
@@ -42,9 +44,10 @@ extension TunnelEngine {
 
   /// What this side's Hello says of a channel.
   func hello(
-    _ carrier: CarrierState, path: Path, channel: UInt32, session: SessionID
+    _ carrier: CarrierState, path: Path, isIPv4: Bool, channel: UInt32, session: SessionID
   ) -> Hello {
-    let segmentSize = UInt16(path.segmentSize(behind: carrier.headerByteCount))
+    let headers = carrier.kind.headerByteCount(isIPv4: isIPv4)
+    let segmentSize = UInt16(path.segmentSize(behind: headers))
     var hello = Hello(
       observed: carrier.observed, segmentSize: segmentSize, channel: channel, session: session)
     hello.version = configuration.version

@@ -96,6 +96,9 @@ package struct FilterAssembler {
   /// X = `value`.
   package mutating func setX(_ value: UInt32) { append(BPF_LDX | BPF_IMM, value) }
 
+  /// A = `value`.
+  package mutating func setA(_ value: UInt32) { append(BPF_LD | BPF_IMM, value) }
+
   /// X = A.
   package mutating func moveToX() { append(BPF_MISC | BPF_TAX, 0) }
 
@@ -107,6 +110,15 @@ package struct FilterAssembler {
 
   /// A += X.
   package mutating func addX() { append(BPF_ALU | BPF_ADD | BPF_X, 0) }
+
+  /// A += `value`.
+  package mutating func add(_ value: UInt32) { append(BPF_ALU | BPF_ADD | BPF_K, value) }
+
+  /// The word `word` of the program's own memory, of 16 (`BPF_MEMWORDS`), = A.
+  package mutating func store(to word: UInt32) { append(BPF_ST, word) }
+
+  /// A = a word of the program's own memory, which was stored before.
+  package mutating func load(from word: UInt32) { append(BPF_LD | BPF_MEM, word) }
 
   /// Ends the program: so many of the packet's bytes are received, 0 rejects it.
   package mutating func finish(accepting bytes: UInt32) { finish(with: bytes) }

@@ -1,4 +1,4 @@
-// Which packets the AF_PACKET socket receives: TCP over IPv4 that is ours and for this host.
+// Which packets the AF_PACKET sockets receive: TCP that is ours and for this host.
 
 import CLinux
 import Glibc
@@ -13,19 +13,21 @@ public enum TunnelFilter {
   private static let rangeLimit = 1200
   private static let addressRangeMinimum = 16
 
-  /// What a server receives: TCP from anybody to one of `ports` at one of the local `addresses`.
+  /// What a server receives of `family`: TCP from anybody to one of `ports` at one of the local
+  /// `addresses`.
   public static func server(
-    ports: PortSet, addresses: [IPAddress]
+    ports: PortSet, addresses: [IPAddress], family: AddressFamily = .ipv4
   ) throws(SystemError) -> SocketFilter {
-    try program(from: nil, port: .destination, in: ports, addresses)
+    try program(family, from: nil, port: .destination, in: ports, addresses)
   }
 
-  /// What a client receives: TCP from `server` and one of its `ports` to one of the local
-  /// `addresses`.
+  /// What a client receives of `family`: TCP from one of `servers`, the addresses that its server may
+  /// have, and one of the server's `ports` to one of the local `addresses`.
   public static func client(
-    server: IPAddress, ports: PortSet, addresses: [IPAddress]
+    servers: [IPAddress], ports: PortSet, addresses: [IPAddress], family: AddressFamily = .ipv4
   ) throws(SystemError) -> SocketFilter {
-    try program(from: server, port: .source, in: ports, addresses)
+    let servers = servers.filter { $0.family == family }
+    return try program(family, from: servers, port: .source, in: ports, addresses)
   }
 
   /// Where in the TCP header a port is.
@@ -35,25 +37,23 @@ public enum TunnelFilter {
   }
 
   private static func program(
-    from source: IPAddress?, port: PortField, in ports: PortSet, _ addresses: [IPAddress]
+    _ family: AddressFamily, from sources: [IPAddress]?, port: PortField, in ports: PortSet,
+    _ addresses: [IPAddress]
   ) throws(SystemError) -> SocketFilter {
     var filter = FilterAssembler()
     let reject = filter.label()
     filter.load(.packetType)
     filter.jump(if: .equal, UInt32(PACKET_HOST), otherwise: reject)
     filter.pointXAtNetworkHeader()
-    filter.load(.byte, atX: 9)
-    filter.jump(if: .equal, UInt32(IPPROTO_TCP), otherwise: reject)
-    filter.load(.half, atX: 6)
-    filter.jump(if: .anyBitSet, 0x3FFF, then: reject)  // MF and the offset, not DF
-    if let source {
-      filter.load(.word, atX: 12)
-      filter.jump(if: .equal, source.ipv4, otherwise: reject)
-    }
-    filter.load(.word, atX: 16)
+    let local = addresses.filter { $0.family == family }
     let room = max(addressRangeMinimum, rangeLimit - ports.ranges.count)
-    filter.require(in: covering(addresses, atMost: room))
-    filter.pointXBehindNetworkHeader()
+    switch family {
+    case .ipv4:
+      filter.requireIPv4(
+        from: sources.map { covering($0, atMost: room) }, to: covering(local, atMost: room),
+        otherwise: reject)
+    case .ipv6: filter.requireIPv6(from: sources, to: local, atMost: room / 4, otherwise: reject)
+    }
     filter.load(.half, atX: port.rawValue)
     let wanted = ports.ranges.map { UInt32($0.lowerBound)...UInt32($0.upperBound) }
     filter.require(in: wanted)
@@ -67,7 +67,7 @@ public enum TunnelFilter {
     }
   }
 
-  /// The addresses, each by itself; where those are more than `limit` ranges, the smallest gaps
+  /// The IPv4 addresses, each by itself; where those are more than `limit` ranges, the smallest gaps
   /// between them are filled.
   private static func covering(
     _ addresses: [IPAddress], atMost limit: Int
@@ -84,7 +84,7 @@ public enum TunnelFilter {
 }
 
 extension FilterAssembler {
-  /// X = where the IPv4 header starts, as loads count. `SKF_NET_OFF` finds it on every device,
+  /// X = where the IP header starts, as loads count. `SKF_NET_OFF` finds it on every device,
   /// but older kernels look no further there than the linear part of the packet
   /// (`bpf_internal_load_pointer_neg_helper`), and drivers such as iwlwifi leave the headers
   /// outside of it. A plain offset has no such limit; so Ethernet takes that. Its header has no
@@ -102,8 +102,22 @@ extension FilterAssembler {
     place(found)
   }
 
-  /// X += the length of the IPv4 header there, options included.
-  fileprivate mutating func pointXBehindNetworkHeader() {
+  /// Goes on with X behind the IPv4 header there, options included, where it is of TCP, whole, and
+  /// from and to these.
+  fileprivate mutating func requireIPv4(
+    from sources: [ClosedRange<UInt32>]?, to addresses: [ClosedRange<UInt32>],
+    otherwise reject: Label
+  ) {
+    load(.byte, atX: 9)
+    jump(if: .equal, UInt32(IPPROTO_TCP), otherwise: reject)
+    load(.half, atX: 6)
+    jump(if: .anyBitSet, 0x3FFF, then: reject)  // MF and the offset, not DF
+    if let sources {
+      load(.word, atX: 12)
+      require(in: sources)
+    }
+    load(.word, atX: 16)
+    require(in: addresses)
     load(.byte, atX: 0)
     and(0x0F)
     shiftLeft(2)

@@ -3,11 +3,12 @@
 
 import CMnl
 import Glibc
+import Wire
 
 /// A field of a packet.
 enum PacketField {
-  case sourceAddress
-  case destinationAddress
+  case sourceAddress(AddressFamily)
+  case destinationAddress(AddressFamily)
   case sourcePort
   case destinationPort
   case tcpFlags
@@ -21,8 +22,10 @@ enum PacketField {
 
   fileprivate var place: (offset: UInt32, length: UInt32) {
     switch self {
-    case .sourceAddress: (12, 4)
-    case .destinationAddress: (16, 4)
+    case .sourceAddress(.ipv4): (12, 4)
+    case .sourceAddress(.ipv6): (8, 16)
+    case .destinationAddress(.ipv4): (16, 4)
+    case .destinationAddress(.ipv6): (24, 16)
     case .sourcePort: (0, 2)
     case .destinationPort: (2, 2)
     case .tcpFlags: (13, 1)
@@ -49,12 +52,15 @@ extension NetlinkRequest {
     }
   }
 
-  /// Register 1 = fields in a row, each in 4 bytes.
+  /// Register 1 = fields in a row, each in as many times 4 bytes as it takes.
   mutating func payload(_ fields: [PacketField]) {
-    for (index, field) in fields.enumerated() {
-      // Register 1 is the first of the registers of 4 bytes as well.
-      let register = index == 0 ? NFT_REG_1.rawValue : NFT_REG32_00.rawValue + UInt32(index)
-      payload(field, into: register)
+    var words: UInt32 = 0
+    for field in fields {
+      // Registers of 16 bytes are four of 4 bytes each: nft(8) names the larger one where it can.
+      let isWhole = words % 4 == 0
+      payload(
+        field, into: isWhole ? NFT_REG_1.rawValue + words / 4 : NFT_REG32_00.rawValue + words)
+      words += (field.place.length + 3) / 4
     }
   }
 
@@ -97,6 +103,11 @@ extension NetlinkRequest {
   /// Goes on where register 1, four bytes as they are in memory, compares so with `value`.
   mutating func compare(_ comparison: nft_cmp_ops, _ value: UInt32) {
     compare(comparison) { $0.put(Int(NFTA_DATA_VALUE.rawValue), value) }
+  }
+
+  /// Goes on where register 1 is this address.
+  mutating func compare(_ address: IPAddress) {
+    compare(NFT_CMP_EQ) { $0.put(Int(NFTA_DATA_VALUE.rawValue), address) }
   }
 
   private mutating func compare(

@@ -11,8 +11,8 @@ import Glibc
 public import Wire
 
 extension Ruleset {
-  /// Whose segments are ours. All of them are IPv4 and TCP, and what arrives counts only where it
-  /// is for one of this host's own addresses: what is only forwarded, masqueraded or not, passes.
+  /// Whose segments are ours. All of them are TCP, and what arrives counts only where it is for one
+  /// of this host's own addresses: what is only forwarded, masqueraded or not, passes.
   public enum Role: Hashable, Sendable {
     /// Those of any client with one of our ports; where there is a decoy, but for connections that
     /// were added.
@@ -30,9 +30,22 @@ enum SetName: String {
   case own
   /// The connections that the kernel's TCP has: the other side's address and port, then ours.
   case spliced
+  /// The same of IPv6.
+  case spliced6
+
+  /// The one for connections of `family`.
+  static func spliced(_ family: AddressFamily) -> SetName {
+    family == .ipv4 ? .spliced : .spliced6
+  }
 
   /// Its number in the transaction that makes it.
-  var id: UInt32 { self == .ports ? 1 : 2 }
+  var id: UInt32 {
+    switch self {
+    case .ports: 1
+    case .own, .spliced: 2
+    case .spliced6: 3
+    }
+  }
 
   /// `NFT_SET_*`
   var flags: UInt32 { self == .ports ? NFT_SET_INTERVAL.rawValue : 0 }
@@ -40,28 +53,34 @@ enum SetName: String {
   /// What an element is: nft(8)'s number for it, which it lists the set by, its size in bytes, and its
   /// name.
   var type: (number: UInt32, length: UInt32, text: String) {
-    let (address, port) = (7 as UInt32, 13 as UInt32)
     switch self {
-    case .ports, .own: return (port, 2, "inet_service")
-    case .spliced:
-      // A concatenation has the numbers of its parts, 6 bits each, and 4 bytes for each.
-      return (
-        (address << 6 | port) << 12 | address << 6 | port, 16,
-        "ipv4_addr . inet_service . ipv4_addr . inet_service"
-      )
+    case .ports, .own: return (Self.port, 2, "inet_service")
+    case .spliced: return (Self.connection(7), 16, Self.connection("ipv4_addr"))
+    case .spliced6: return (Self.connection(8), 40, Self.connection("ipv6_addr"))
     }
+  }
+
+  private static let port: UInt32 = 13
+
+  /// A concatenation has the numbers of its parts, 6 bits each, and 4 bytes or a multiple for each.
+  private static func connection(_ address: UInt32) -> UInt32 {
+    (address << 6 | port) << 12 | address << 6 | port
+  }
+
+  private static func connection(_ address: String) -> String {
+    "\(address) . inet_service . \(address) . inet_service"
   }
 }
 
 /// A part of a rule.
 enum RuleTerm {
-  case isIPv4
+  case isOf(AddressFamily)
   case address(PacketField, IPAddress)
   /// Stands in front of the first TCP field; nft(8) adds it by itself.
   case isTCP
   case port(PacketField, in: SetName)
   /// The kernel's TCP has the connection that the packet is received or sent on.
-  case isSpliced(isReceived: Bool)
+  case isSpliced(AddressFamily, isReceived: Bool)
   case isForThisHost
   /// A program sent it: the kernel's own segments have no owner.
   case hasOwner
@@ -90,7 +109,7 @@ extension Ruleset.Role {
   /// The sets that the rules name.
   var sets: [SetName] {
     switch self {
-    case .server(_, let hasDecoy): hasDecoy ? [.ports, .spliced] : [.ports]
+    case .server(_, let hasDecoy): hasDecoy ? [.ports, .spliced, .spliced6] : [.ports]
     case .client: [.ports, .own]
     }
   }
@@ -111,26 +130,29 @@ extension Ruleset.Role {
   /// The kernel's TCP gets and sends what is of connections that it has. Connection tracking has not
   /// seen their beginning, so it does not see the rest.
   private func splicedRules(_ ours: [RuleTerm], isReceived: Bool) -> [[RuleTerm]] {
-    sets.contains(.spliced) ? [ours + [.isSpliced(isReceived: isReceived), .notrack, .accept]] : []
+    guard sets.contains(.spliced) else { return [] }
+    return AddressFamily.allCases.map {
+      [.isOf($0)] + ours + [.isSpliced($0, isReceived: isReceived), .notrack, .accept]
+    }
   }
 
   private var received: [RuleTerm] {
     switch self {
-    case .server: [.isIPv4, .isTCP, .port(.destinationPort, in: .ports)]
+    case .server: [.isTCP, .port(.destinationPort, in: .ports)]
     case .client(let server, _):
       [
-        .isIPv4, .address(.sourceAddress, server), .isTCP, .port(.sourcePort, in: .ports),
-        .port(.destinationPort, in: .own),
+        .isOf(server.family), .address(.sourceAddress(server.family), server), .isTCP,
+        .port(.sourcePort, in: .ports), .port(.destinationPort, in: .own),
       ]
     }
   }
 
   private var sent: [RuleTerm] {
     switch self {
-    case .server: [.isIPv4, .isTCP, .port(.sourcePort, in: .ports)]
+    case .server: [.isTCP, .port(.sourcePort, in: .ports)]
     case .client(let server, _):
       [
-        .isIPv4, .address(.destinationAddress, server), .isTCP,
+        .isOf(server.family), .address(.destinationAddress(server.family), server), .isTCP,
         .port(.destinationPort, in: .ports), .port(.sourcePort, in: .own),
       ]
     }
@@ -141,23 +163,23 @@ extension RuleTerm {
   /// Adds the term's expressions to the rule at hand.
   func emit(into request: inout NetlinkRequest) {
     switch self {
-    case .isIPv4:
+    case .isOf(let family):
       request.meta(NFT_META_NFPROTO)
-      request.compare(NFT_CMP_EQ, UInt8(NFPROTO_IPV4))
+      request.compare(NFT_CMP_EQ, UInt8(family == .ipv4 ? NFPROTO_IPV4 : NFPROTO_IPV6))
     case .address(let field, let address):
       request.payload(field)
-      request.compare(NFT_CMP_EQ, address.ipv4.bigEndian)
+      request.compare(address)
     case .isTCP:
       request.meta(NFT_META_L4PROTO)
       request.compare(NFT_CMP_EQ, UInt8(IPPROTO_TCP))
     case .port(let field, let set):
       request.payload(field)
       request.lookup(set)
-    case .isSpliced(let isReceived):
-      let remote: [PacketField] = [.sourceAddress, .sourcePort]
-      let local: [PacketField] = [.destinationAddress, .destinationPort]
+    case .isSpliced(let family, let isReceived):
+      let remote: [PacketField] = [.sourceAddress(family), .sourcePort]
+      let local: [PacketField] = [.destinationAddress(family), .destinationPort]
       request.payload(isReceived ? remote + local : local + remote)
-      request.lookup(.spliced)
+      request.lookup(.spliced(family))
     case .isForThisHost:
       request.destinationKind()
       request.compare(NFT_CMP_EQ, UInt32(RTN_LOCAL))
@@ -181,14 +203,18 @@ extension RuleTerm {
   /// The term in nft(8)'s words, nil where nft adds it by itself.
   var text: String? {
     switch self {
-    case .isIPv4: "meta nfproto ipv4"
-    case .address(.sourceAddress, let address): "ip saddr \(address)"
-    case .address(_, let address): "ip daddr \(address)"
+    case .isOf(let family): "meta nfproto ipv\(family.rawValue)"
+    case .address(.sourceAddress(let family), let address): "\(family.word) saddr \(address)"
+    case .address(_, let address): "\(address.family.word) daddr \(address)"
     case .isTCP: nil
     case .port(.sourcePort, let set): "tcp sport @\(set.rawValue)"
     case .port(_, let set): "tcp dport @\(set.rawValue)"
-    case .isSpliced(true): "ip saddr . tcp sport . ip daddr . tcp dport @spliced"
-    case .isSpliced(false): "ip daddr . tcp dport . ip saddr . tcp sport @spliced"
+    case .isSpliced(let family, true):
+      "\(family.word) saddr . tcp sport . \(family.word) daddr . tcp dport"
+        + " @\(SetName.spliced(family).rawValue)"
+    case .isSpliced(let family, false):
+      "\(family.word) daddr . tcp dport . \(family.word) saddr . tcp sport"
+        + " @\(SetName.spliced(family).rawValue)"
     case .isForThisHost: "fib daddr type local"
     case .hasOwner: "meta skuid 0-4294967294"
     case .isReset: "tcp flags rst"
@@ -197,4 +223,9 @@ extension RuleTerm {
     case .drop: "drop"
     }
   }
+}
+
+extension AddressFamily {
+  /// The word for its header in nft(8).
+  fileprivate var word: String { self == .ipv4 ? "ip" : "ip6" }
 }

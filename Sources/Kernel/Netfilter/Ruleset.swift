@@ -134,7 +134,7 @@ public struct Ruleset: ~Copyable {
 
 extension Ruleset {
   /// What a connection takes in a message, in bytes.
-  private static let elementSize = 28
+  private static let elementSize = 52
 
   /// Whether the table could be made with an owner; false where the kernel knows none: EINVAL
   /// before 5.12, EOPNOTSUPP for flags that newer ones do not know.
@@ -154,7 +154,7 @@ extension Ruleset {
     _ name: String, flags: UInt32, for role: Role, own: Set<UInt16> = [],
     spliced: Set<FourTuple> = [], isThere: Bool = false, _ socket: borrowing NetlinkSocket
   ) throws(SystemError) {
-    // A range takes 40 bytes, a port of our own 16, the rest together less than 6 KiB.
+    // A range takes 40 bytes, a port of our own 16, the rest together less than 7 KiB.
     let capacity =
       8192 + 48 * role.ports.ranges.count + 16 * own.count + elementSize * spliced.count
     var request = NetlinkRequest(sequence: socket.nextSequence(), capacity: capacity)

@@ -68,15 +68,23 @@ extension NetlinkRequest {
 
   /// Adds connections of the kernel's.
   package mutating func add(spliced tuples: some Sequence<FourTuple>, in table: String) {
-    change(NFT_MSG_NEWSETELEM, .spliced, in: table) {
-      for tuple in tuples { $0.element(tuple) }
-    }
+    change(NFT_MSG_NEWSETELEM, spliced: tuples, in: table)
   }
 
   /// Removes connections of the kernel's.
   package mutating func remove(spliced tuples: some Sequence<FourTuple>, in table: String) {
-    change(NFT_MSG_DELSETELEM, .spliced, in: table) {
-      for tuple in tuples { $0.element(tuple) }
+    change(NFT_MSG_DELSETELEM, spliced: tuples, in: table)
+  }
+
+  private mutating func change(
+    _ type: nf_tables_msg_types, spliced tuples: some Sequence<FourTuple>, in table: String
+  ) {
+    for family in AddressFamily.allCases {
+      let tuples = tuples.filter { $0.family == family }
+      guard !tuples.isEmpty else { continue }
+      change(type, .spliced(family), in: table) {
+        for tuple in tuples { $0.element(tuple) }
+      }
     }
   }
 
@@ -117,7 +125,7 @@ extension NetlinkRequest {
 
   private mutating func element(_ tuple: FourTuple) {
     let key = [tuple.remote, tuple.local].flatMap {
-      [$0.address.ipv4.bigEndian, (UInt32($0.port) << 16).bigEndian]
+      $0.address.words.map(\.bigEndian) + [(UInt32($0.port) << 16).bigEndian]
     }
     nest(NFTA_LIST_ELEM) {
       $0.nest(NFTA_SET_ELEM_KEY) { $0.put(Int(NFTA_DATA_VALUE.rawValue), key.span.octets) }
@@ -144,5 +152,13 @@ extension NetlinkRequest {
     nest(NFTA_RULE_EXPRESSIONS) {
       for term in rule { term.emit(into: &$0) }
     }
+  }
+}
+
+extension IPAddress {
+  /// The address as the numbers of 32 bits that it has on the wire: one or four.
+  fileprivate var words: [UInt32] {
+    isIPv4
+      ? [ipv4] : [high >> 32, high, low >> 32, low].map { UInt32(truncatingIfNeeded: $0) }
   }
 }

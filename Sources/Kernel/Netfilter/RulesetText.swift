@@ -3,7 +3,7 @@
 import Glibc
 package import Wire
 
-/// Our ruleset in the words of nft(8) and iptables(8).
+/// Our ruleset in the words of nft(8), and of iptables(8) and ip6tables(8).
 public enum RulesetText {
   /// A file for `nft -f` that makes the table `rsock`, or makes it again.
   public static func nft(_ role: Ruleset.Role) -> String {
@@ -22,7 +22,7 @@ public enum RulesetText {
     lines += ["table inet \(table) {}", "delete table inet \(table)", "table inet \(table) {"]
     for set in role.sets {
       lines += ["  set \(set.rawValue) {", "    type \(set.type.text)"]
-      if set != .spliced {
+      if set == .ports || set == .own {
         let ports = set == .ports ? role.ports : own
         let elements = ports.description.split(separator: ",").joined(separator: ", ")
         lines += ["    flags interval", "    elements = { \(elements) }"]
@@ -41,15 +41,25 @@ public enum RulesetText {
   /// As `iptables(_:)`, for a client with these ports of its own.
   package static func iptables(_ role: Ruleset.Role, own: PortSet) -> String {
     var lines = comment(role)
-    for (received, sent) in matches(role, own) {
-      let prerouting = "iptables -t raw -A PREROUTING -p tcp \(received)"
-      let output = "iptables -t raw -A OUTPUT -p tcp \(sent)"
-      lines += ["\(prerouting) -m addrtype --dst-type LOCAL -j DROP"]
-      lines += ["\(output) -m owner --uid-owner 0-4294967294 -j CT --notrack"]
-      // Matches what has no owner at all, the kernel's own segments (xt_owner.c).
-      lines += ["\(output) -m owner ! --uid-owner 0-4294967294 --tcp-flags RST RST -j DROP"]
+    for command in commands(role) {
+      for (received, sent) in matches(role, own) {
+        let prerouting = "\(command) -t raw -A PREROUTING -p tcp \(received)"
+        let output = "\(command) -t raw -A OUTPUT -p tcp \(sent)"
+        lines += ["\(prerouting) -m addrtype --dst-type LOCAL -j DROP"]
+        lines += ["\(output) -m owner --uid-owner 0-4294967294 -j CT --notrack"]
+        // Matches what has no owner at all, the kernel's own segments (xt_owner.c).
+        lines += ["\(output) -m owner ! --uid-owner 0-4294967294 --tcp-flags RST RST -j DROP"]
+      }
     }
     return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// The command for each family that the role has.
+  private static func commands(_ role: Ruleset.Role) -> [String] {
+    switch role {
+    case .server: ["iptables", "ip6tables"]
+    case .client(let server, _): [server.isIPv4 ? "iptables" : "ip6tables"]
+    }
   }
 
   private static func matches(

@@ -35,8 +35,36 @@ extension NetlinkAttributes {
     return LinkAddress(rawValue: value)
   }
 
-  /// An attribute that is an IPv4 address, nil where it is absent or of another length.
+  /// An attribute that is an IPv4 or IPv6 address, nil where it is absent or of another length.
   func address(_ type: Int) -> IPAddress? {
-    value(type, as: UInt32.self).map { IPAddress(ipv4: UInt32(bigEndian: $0)) }
+    guard let found = find(type) else { return nil }
+    return IPAddress(bytes: found)
+  }
+
+}
+
+extension IPAddress {
+  /// The address of either family in as many bytes; nil where they are neither 4 nor 16. A mapped IPv4
+  /// address is none of IPv6's.
+  init?(bytes: RawSpan) {
+    switch bytes.byteCount {
+    case 4: self.init(ipv4: bytes.be32(at: 0))
+    case 16:
+      self.init(ipv6: bytes, at: 0)
+      if isIPv4 { return nil }
+    default: return nil
+    }
+  }
+}
+
+extension NetlinkRequest {
+  /// Adds an attribute that is an address.
+  mutating func put(_ type: Int, _ address: IPAddress) {
+    switch address.family {
+    case .ipv4: put(type, address.ipv4.bigEndian)
+    case .ipv6:
+      let words: InlineArray<2, UInt64> = [address.high.bigEndian, address.low.bigEndian]
+      put(type, words.span.octets)
+    }
   }
 }

@@ -1,4 +1,4 @@
-// The host's own IPv4 addresses (rtnetlink(7), RTM_GETADDR).
+// The host's own addresses (rtnetlink(7), RTM_GETADDR).
 
 import CMnl
 import Glibc
@@ -6,14 +6,14 @@ public import Wire
 
 /// Questions about the host's own addresses.
 public enum LocalAddresses {
-  /// All IPv4 addresses with the devices that have them.
+  /// All addresses that packets may be sent from, with the devices that have them: no IPv6 addresses
+  /// that are still tried for being nobody else's, or are somebody else's (RFC 4862, section 5.4), and
+  /// none that mean something on one link only.
   public static func all(
     _ socket: borrowing NetlinkSocket
   ) throws(SystemError) -> [(address: IPAddress, interfaceIndex: Int32)] {
-    var header = ifaddrmsg()
-    header.ifa_family = UInt8(AF_INET)
     var request = NetlinkRequest(sequence: socket.nextSequence())
-    request.begin(UInt16(RTM_GETADDR), NLM_F_DUMP, header)
+    request.begin(UInt16(RTM_GETADDR), NLM_F_DUMP, ifaddrmsg())
     return try socket.query("list addresses", request) { address($0) }
   }
 
@@ -23,10 +23,16 @@ public enum LocalAddresses {
   ) -> (address: IPAddress, interfaceIndex: Int32)? {
     let attributes = message.attributes(behind: ifaddrmsg.self)
     guard Int(message.header.nlmsg_type) == RTM_NEWADDR,
-      let header = message.prefix(ifaddrmsg.self), Int32(header.ifa_family) == AF_INET,
-      // IFA_ADDRESS is the peer's on a point-to-point link (if_addr.h).
-      let address = attributes.address(Int(IFA_LOCAL))
+      let header = message.prefix(ifaddrmsg.self),
+      // IFA_ADDRESS is the peer's on a point-to-point link (if_addr.h); of IPv6 there is no IFA_LOCAL
+      // on others (`inet6_fill_ifaddr`).
+      let address = attributes.address(Int(IFA_LOCAL)) ?? attributes.address(Int(IFA_ADDRESS)),
+      !address.isLinkLocal
     else { return nil }
+    let flags = Int32(
+      bitPattern: attributes.value(Int(IFA_FLAGS), as: UInt32.self) ?? UInt32(header.ifa_flags))
+    let isTentative = flags & (IFA_F_TENTATIVE | IFA_F_OPTIMISTIC) == IFA_F_TENTATIVE
+    guard !isTentative, flags & IFA_F_DADFAILED == 0 else { return nil }
     return (address, Int32(bitPattern: header.ifa_index))
   }
 }

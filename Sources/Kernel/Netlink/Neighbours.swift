@@ -1,14 +1,14 @@
-// Which link address an IPv4 neighbour has (rtnetlink(7), RTM_GETNEIGH).
+// Which link address a neighbour has (rtnetlink(7), RTM_GETNEIGH).
 
 import CMnl
 import Glibc
 public import Wire
 
-/// An entry of the neighbour table (arp(7)).
+/// An entry of the neighbour tables: ARP's (arp(7)), or that of neighbour discovery (RFC 4861).
 public struct Neighbour: Hashable, Sendable {
   /// The device that it is reached by.
   public let interfaceIndex: Int32
-  /// Its IPv4 address.
+  /// Its IP address.
   public let address: IPAddress
   /// Its Ethernet address, nil where it is not known or none.
   public let linkAddress: LinkAddress?
@@ -25,12 +25,10 @@ public struct Neighbour: Hashable, Sendable {
 
 /// Questions about neighbours.
 public enum Neighbours {
-  /// All IPv4 neighbours.
+  /// All neighbours.
   public static func all(_ socket: borrowing NetlinkSocket) throws(SystemError) -> [Neighbour] {
-    var header = ndmsg()
-    header.ndm_family = UInt8(AF_INET)
     var request = NetlinkRequest(sequence: socket.nextSequence())
-    request.begin(UInt16(RTM_GETNEIGH), NLM_F_DUMP, header)
+    request.begin(UInt16(RTM_GETNEIGH), NLM_F_DUMP, ndmsg())
     return try socket.query("list neighbours", request) { Neighbour($0) }
   }
 
@@ -39,11 +37,11 @@ public enum Neighbours {
     _ address: IPAddress, interface: Int32, _ socket: borrowing NetlinkSocket
   ) throws(SystemError) -> Neighbour? {
     var header = ndmsg()
-    header.ndm_family = UInt8(AF_INET)
+    header.ndm_family = UInt8(address.family.domain)
     header.ndm_ifindex = interface
     var request = NetlinkRequest(sequence: socket.nextSequence())
     request.begin(UInt16(RTM_GETNEIGH), 0, header)
-    request.put(Int(NDA_DST), address.ipv4.bigEndian)
+    request.put(Int(NDA_DST), address)
     do {
       return try socket.query("find neighbour \(address)", request) { Neighbour($0) }.first
     } catch {
@@ -54,12 +52,12 @@ public enum Neighbours {
 }
 
 extension Neighbour {
-  /// The IPv4 neighbour that a message is about.
+  /// The neighbour that a message is about.
   init?(_ message: borrowing NetlinkMessage) {
     let attributes = message.attributes(behind: ndmsg.self)
     let isGone = Int(message.header.nlmsg_type) == RTM_DELNEIGH
     guard isGone || Int(message.header.nlmsg_type) == RTM_NEWNEIGH,
-      let header = message.prefix(ndmsg.self), Int32(header.ndm_family) == AF_INET,
+      let header = message.prefix(ndmsg.self),
       let address = attributes.address(Int(NDA_DST))
     else { return nil }
     interfaceIndex = header.ndm_ifindex

@@ -17,7 +17,7 @@ public enum NetworkEvent: Hashable, Sendable {
   case overrun
 }
 
-/// A subscription to the changes of links, IPv4 addresses, routes, rules and neighbours.
+/// A subscription to the changes of links, addresses, routes, rules and neighbours.
 public struct NetworkEvents: ~Copyable {
   private let socket: NetlinkSocket
   private var pending: [NetworkEvent] = []
@@ -26,6 +26,7 @@ public struct NetworkEvents: ~Copyable {
   public init() throws(SystemError) {
     let groups = [
       RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE,
+      RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE,
     ]
     socket = try NetlinkSocket(bus: NETLINK_ROUTE, groups: groups.map { Int32($0.rawValue) })
   }

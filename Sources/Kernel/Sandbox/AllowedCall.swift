@@ -80,10 +80,14 @@ extension AllowedCall {
         SO_RCVBUFFORCE, SO_RCVBUF, SO_SNDBUFFORCE, SO_SNDBUF, SO_REUSEADDR, SO_ATTACH_FILTER,
       ].map { option(SOL_SOCKET, $0) } + [
         option(tcp, TCP_MD5SIG_EXT), option(SOL_UDP, UDP_GRO),
+        option(Int32(IPPROTO_IPV6), IPV6_V6ONLY),
         // A client's channels on UDP.
         option(SOL_SOCKET, SO_BINDTOIFINDEX), option(SOL_SOCKET, SO_MARK),
         option(Int32(IPPROTO_IP), IP_PKTINFO),
         option(Int32(IPPROTO_IP), IP_MTU_DISCOVER),
+        option(Int32(IPPROTO_IPV6), IPV6_RECVPKTINFO),
+        option(Int32(IPPROTO_IPV6), IPV6_MTU_DISCOVER),
+        option(Int32(IPPROTO_IPV6), IPV6_DONTFRAG),
       ]
     let get = [
       option(SOL_SOCKET, SO_RCVBUF), option(SOL_SOCKET, SO_SNDBUF),
@@ -121,7 +125,10 @@ extension AllowedCall {
       })
   }
 
-  private static let inet = [(family: AF_INET, type: SOCK_DGRAM), (AF_INET, SOCK_STREAM)]
+  private static let inet = [
+    (family: AF_INET, type: SOCK_DGRAM), (AF_INET, SOCK_STREAM), (AF_INET6, SOCK_DGRAM),
+    (AF_INET6, SOCK_STREAM),
+  ]
   private static let syslog = [(family: AF_UNIX, type: SOCK_DGRAM), (AF_UNIX, SOCK_STREAM)]
 
   /// Signals, the log and its reopening, the time zone, the pid file's end. Which files is for

@@ -7,7 +7,7 @@ package import Driver
 package struct ClientOptions: ParsableArguments {
   @Option(
     name: [.customShort("t", allowingJoined: true), .long],
-    help: ArgumentHelp("The server's IPv4 address, or its name.", valueName: "address"))
+    help: ArgumentHelp("The server's address, IPv4 or IPv6, or its name.", valueName: "address"))
   var taddr: String?
 
   @Option(

@@ -22,7 +22,7 @@ struct SharedOptions: ParsableArguments {
   @Option(
     name: .customLong("lcapIp"),
     help: ArgumentHelp(
-      "Use this local IPv4 address. (default: what the route says)", valueName: "address"))
+      "Use this local address. (default: what the route says)", valueName: "address"))
   var lcapIp: String?
 
   @Option(

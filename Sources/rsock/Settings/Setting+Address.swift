@@ -7,7 +7,7 @@ extension Setting {
   /// The address of this host or another one; not the wildcard, multicast or broadcast.
   func hostAddress() throws(StartError) -> IPAddress {
     let address = try address(in: text[...])
-    guard address.isHost else { throw error("is not the address of a host.") }
+    try checkHost(address)
     return address
   }
 
@@ -20,7 +20,7 @@ extension Setting {
     if let port, self.port(port) == nil { throw badPort(port) }
     if mayBeNamed, host.looksLikeName { return (.any, String(host), port != nil) }
     let address = try address(in: host)
-    guard address.isHost else { throw error("is not the address of a host.") }
+    try checkHost(address)
     return (address, nil, port != nil)
   }
 
@@ -35,6 +35,7 @@ extension Setting {
   /// An address and a port to send to.
   func target() throws(StartError) -> Endpoint {
     let endpoint = try endpoint()
+    try checkLink(endpoint.address)
     guard endpoint.address.isHost else {
       throw error("is not the address of a host: for \(what) on this one use \(example(sample)).")
     }
@@ -44,10 +45,22 @@ extension Setting {
   /// An address and a port to listen at; the address may be the wildcard.
   func listener() throws(StartError) -> Endpoint {
     let endpoint = try endpoint()
-    guard endpoint.address.isHost || endpoint.address == .any else {
+    try checkLink(endpoint.address)
+    guard endpoint.address.isHost || endpoint.address.isAny else {
       throw error("is not an address to listen at: for apps on this host use \(example(sample)).")
     }
     return endpoint
+  }
+
+  private func checkHost(_ address: IPAddress) throws(StartError) {
+    try checkLink(address)
+    guard address.isHost else { throw error("is not the address of a host.") }
+  }
+
+  private func checkLink(_ address: IPAddress) throws(StartError) {
+    guard address.isLinkLocal else { return }
+    throw error(
+      "is a link-local address, which is another host's on each link: use one of a wider scope.")
   }
 
   private var what: String { name == .decoy ? "a web server" : "the app" }
@@ -63,17 +76,37 @@ extension Setting {
   private func endpoint() throws(StartError) -> Endpoint {
     let (host, port) = try split()
     let address = try address(in: host)
-    guard let port else { throw error("has no port: write, for example, \(example(sample)).") }
+    guard let port else {
+      let sample = address.isIPv4 ? sample : "[\(address)]\(sample.drop { $0 != ":" })"
+      throw error("has no port: write, for example, \(example(sample)).")
+    }
     guard let number = self.port(port) else { throw badPort(port) }
     return Endpoint(address, number)
   }
 
   private func split() throws(StartError) -> (host: Substring, port: Substring?) {
-    guard let colon = text.lastIndex(of: ":") else { return (text[...], nil) }
-    guard text.firstIndex(of: ":") == colon, !text.hasPrefix("[") else {
-      throw error("is an IPv6 address, which this version does not carry: give an IPv4 address.")
+    if text.hasPrefix("[") { return try splitBracketed() }
+    // More than one colon: an IPv6 address alone.
+    guard let colon = text.lastIndex(of: ":"), text.firstIndex(of: ":") == colon else {
+      return (text[...], nil)
     }
     return (text[..<colon], text[text.index(after: colon)...])
+  }
+
+  /// `[ADDRESS]` or `[ADDRESS]:PORT`.
+  private func splitBracketed() throws(StartError) -> (host: Substring, port: Substring?) {
+    guard let end = text.lastIndex(of: "]") else {
+      throw error("has no \"]\" behind the address: write it like [2001:db8::1]:9999.")
+    }
+    let host = text[..<end].dropFirst()
+    let rest = text[text.index(after: end)...]
+    // What is in brackets is no name and no IPv4 address (RFC 3986, section 3.2.2).
+    guard host.contains(":"), rest.isEmpty || rest.first == ":" else { throw notIPv6() }
+    return (host, rest.isEmpty ? nil : rest.dropFirst())
+  }
+
+  private func notIPv6() -> StartError {
+    error("is not an IPv6 address: write it like 2001:db8::1, with a port [2001:db8::1]:9999.")
   }
 
   private func port(_ digits: Substring) -> UInt16? {
@@ -86,13 +119,14 @@ extension Setting {
   }
 
   private func address(in host: Substring) throws(StartError) -> IPAddress {
-    if let address = IPAddress(host), address.isIPv4 { return address }
+    if let address = IPAddress(host) { return address }
     if host.isEmpty { throw error("has no address: write, for example, \(example(sample)).") }
+    guard !host.contains(":") else { throw notIPv6() }
     guard name != .lcapIp, host.looksLikeName else {
       throw error("is not an IPv4 address: write it like 192.0.2.1, without leading zeros.")
     }
     throw error(
-      "is a name where only an address will do: find one with: getent ahostsv4 \(host)")
+      "is a name where only an address will do: find one with: getent ahosts \(host)")
   }
 }
 

@@ -31,6 +31,12 @@ extension Settings {
   package mutating func client() throws(StartError) -> ClientConfiguration {
     var tunnel = try tunnel(atMostPorts: Self.mostPorts)
     let (server, serverName) = try server()
+    if let local = tunnel.localAddress, serverName == nil, local.family != server.family {
+      throw StartError(
+        .usage,
+        "--lcapIp: \(local) and the server's address \(server) are not both IPv4 or both IPv6: "
+          + "use addresses of one family.")
+    }
     guard let listen = try self[.ludp]?.listener() else {
       throw StartError(
         .usage, "--ludp is missing: say where the app sends to, for example -l 127.0.0.1:30000.")
