@@ -14,7 +14,8 @@ struct FuzzTarget: Sendable {
 
   /// All targets.
   static let all = [
-    ipv4, tcp, frame, fragment, hello, noise, sealed, engine, keys, text, configuration, netlink,
+    ipv4, ipv6, tcp, frame, fragment, hello, noise, sealed, engine, keys, text, configuration,
+    netlink,
     received,
   ]
 

@@ -131,5 +131,16 @@ import Wire
     others.insert(
       ring.resetToken(for: FourTuple(local: Self.tuple.remote, remote: Self.tuple.local)))
     #expect(others.count == 6)
+    let six = FourTuple(
+      local: Endpoint("[2001:db8::1]:443")!, remote: Endpoint("[2001:db8::2]:40000")!)
+    others.insert(ring.resetToken(for: six))
+    for end in [\FourTuple.local, \FourTuple.remote] {
+      for half in [\IPAddress.high, \IPAddress.low] {
+        var other = six
+        other[keyPath: end].address[keyPath: half] += 1
+        others.insert(ring.resetToken(for: other))
+      }
+    }
+    #expect(others.count == 11)
   }
 }

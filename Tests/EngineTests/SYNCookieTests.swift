@@ -30,6 +30,49 @@ import Wire
     }
   }
 
+  /// The classes of IPv6 are those of IPv4 less the longer header.
+  @Test func carriesTheMSSOfIPv6() {
+    let expected: [(UInt16, UInt16)] = [
+      (0, 536), (1219, 1200), (1220, 1220), (1440, 1440), (1439, 1432), (1460, 1440), (8940, 8940),
+    ]
+    for (mss, rounded) in expected {
+      let number = cookie.make(for: Self.tuple6, clientISN: 77, mss: mss, at: Self.moment(5))
+      #expect(
+        cookie.validate(number, for: Self.tuple6, clientISN: 77, at: Self.moment(5)) == rounded)
+    }
+  }
+
+  /// Each half of each address counts.
+  @Test func belongsToOneConnectionOfIPv6() {
+    let now = Self.moment(1000)
+    let number = cookie.make(for: Self.tuple6, clientISN: 77, mss: 1440, at: now)
+    #expect(cookie.validate(number, for: Self.tuple6, clientISN: 77, at: now) == 1440)
+    for end in [\FourTuple.local, \FourTuple.remote] {
+      for half in [\IPAddress.high, \IPAddress.low] {
+        var other = Self.tuple6
+        other[keyPath: end].address[keyPath: half] += 1
+        #expect(cookie.validate(number, for: other, clientISN: 77, at: now) == nil)
+      }
+      var other = Self.tuple6
+      other[keyPath: end].port += 1
+      #expect(cookie.validate(number, for: other, clientISN: 77, at: now) == nil)
+    }
+  }
+
+  /// Constant for a connection, another one for the other direction, and 20 bits.
+  @Test func flowLabels() {
+    let key = SipHashKey(11, 22)
+    let label = flowLabel(for: Self.tuple6, key: key)
+    #expect(label == flowLabel(for: Self.tuple6, key: key) && label < 1 << 20)
+    let back = FourTuple(local: Self.tuple6.remote, remote: Self.tuple6.local)
+    #expect(flowLabel(for: back, key: key) != label)
+    #expect(flowLabel(for: Self.tuple6, key: SipHashKey(11, 23)) != label)
+    #expect(flowLabel(for: tuple, key: key) == 0)
+  }
+
+  private static let tuple6 = FourTuple(
+    local: Endpoint("[2001:db8::1]:443")!, remote: Endpoint("[2001:db8::99]:40000")!)
+
   @Test func lastsOneSlotMore() {
     for start in [0, 1, 63, 64 * 3, 64 * 7 + 63] as [Int64] {
       let number = cookie.make(for: tuple, clientISN: 77, mss: 1460, at: Self.moment(start))

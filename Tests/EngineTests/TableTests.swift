@@ -27,6 +27,20 @@ import Wire
     #expect(limiter.allows(source, at: Self.moment(99_000)) == true)
   }
 
+  /// Of IPv6 it is /48 networks.
+  @Test func rateLimitOfIPv6() throws {
+    var limiter = RateLimiter(perSecond: 10, burst: 5, key: SipHashKey(1, 2))
+    let source = try #require(IPAddress("2001:db8:7::1"))
+    let burst = (0..<20).count { number in
+      var neighbour = source
+      neighbour.high += UInt64(number)
+      return limiter.allows(neighbour, at: Self.moment(1000))
+    }
+    #expect(burst == 6)
+    let other = try #require(IPAddress("2001:db8:8::1"))
+    #expect(limiter.allows(other, at: Self.moment(1000)) == true)
+  }
+
   @Test func holdQueue() {
     var queue = HoldQueue(byteLimit: 128 << 10)
     let datagram = [UInt8](repeating: 9, count: 3000)

@@ -46,13 +46,21 @@ import Wire
     return all
   }
 
-  @Test("Answers leave from the address that was spoken to")
-  func answersFromTheAddressSpokenTo() throws {
-    try withTwoHosts(offloads: true) { hosts in
-      let second = IPAddress("10.99.99.7")!
-      try hosts.b.run("ip", "address", "add", "\(second)/32", "dev", "lo")
+  /// The wildcard of IPv6 takes in both families.
+  @Test(
+    "Answers leave from the address that was spoken to",
+    arguments: [
+      (AddressFamily.ipv4, IPAddress.any), (.ipv4, .anyIPv6), (.ipv6, .anyIPv6),
+    ])
+  func answersFromTheAddressSpokenTo(family: AddressFamily, wildcard: IPAddress) throws {
+    try withTwoHosts(offloads: true, family: family) { hosts in
+      let second = IPAddress(family == .ipv4 ? "10.99.99.7" : "fd99::7")!
+      let length = family == .ipv4 ? 32 : 128
+      try hosts.b.run("ip", "address", "add", "\(second)/\(length)", "dev", "lo")
       try hosts.a.run("ip", "route", "add", "\(second)", "via", "\(hosts.b.address)")
-      let server = try hosts.b.inside { try DatagramSocket(carryingAt: Endpoint(.any, 5000)) }
+      let server = try hosts.b.inside {
+        try DatagramSocket(carryingAt: Endpoint(wildcard, 5000))
+      }
       for address in [hosts.b.address, second] {
         let peer = Endpoint(address, 5000)
         let client = try hosts.a.inside {
@@ -104,9 +112,11 @@ import Wire
     }
   }
 
-  @Test("A segment larger than the device's MTU is lost, and never fragmented")
-  func neverFragmented() throws {
-    try withTwoHosts(offloads: true) { hosts in
+  @Test(
+    "A segment larger than the device's MTU is lost, and never fragmented",
+    arguments: AddressFamily.allCases)
+  func neverFragmented(family: AddressFamily) throws {
+    try withTwoHosts(offloads: true, family: family) { hosts in
       let peer = Endpoint(hosts.b.address, 5000)
       let client = try hosts.a.inside {
         try DatagramSocket(carryingAt: Endpoint(hosts.a.address, 0), connectedTo: peer)
@@ -118,9 +128,27 @@ import Wire
     }
   }
 
-  @Test("A host where nothing listens is told of, by sending and by receiving")
-  func refusals() throws {
-    try withTwoHosts(offloads: true) { hosts in
+  /// A socket of both families does not fragment what goes to either.
+  @Test("A server's socket fragments nothing either", arguments: AddressFamily.allCases)
+  func serverNeverFragments(family: AddressFamily) throws {
+    try withTwoHosts(offloads: true, family: family) { hosts in
+      let server = try hosts.b.inside {
+        try DatagramSocket(carryingAt: Endpoint(.anyIPv6, 5000))
+      }
+      let path = FourTuple(
+        local: Endpoint(hosts.b.address, 5000), remote: Endpoint(hosts.a.address, 6000))
+      var messages = DatagramMessages()
+      let out = Self.batch(path, sizes: [1600])
+      let result = server.send(out, runs: 0..<1, payloads: samplePayloads(), using: &messages)
+      #expect(result.lost == 1 && result.lastError == EMSGSIZE)
+    }
+  }
+
+  @Test(
+    "A host where nothing listens is told of, by sending and by receiving",
+    arguments: AddressFamily.allCases)
+  func refusals(family: AddressFamily) throws {
+    try withTwoHosts(offloads: true, family: family) { hosts in
       let peer = Endpoint(hosts.b.address, 5009)
       let client = try hosts.a.inside {
         try DatagramSocket(carryingAt: Endpoint(hosts.a.address, 0), connectedTo: peer)

@@ -25,6 +25,7 @@ enum FilterResult: Equatable {
 func interpret(_ program: [sock_filter], _ packet: FilteredPacket) -> FilterResult {
   var a: UInt32 = 0
   var x: UInt32 = 0
+  var memory = [UInt32?](repeating: nil, count: Int(BPF_MEMWORDS))
   var counter = 0
   while counter < program.count {
     let instruction = program[counter]
@@ -32,7 +33,13 @@ func interpret(_ program: [sock_filter], _ packet: FilteredPacket) -> FilterResu
     counter += 1
     switch Int32(instruction.code) {
     case BPF_LDX | BPF_IMM: x = k
+    case BPF_LD | BPF_IMM: a = k
     case BPF_MISC | BPF_TAX: x = a
+    case BPF_ST: memory[Int(k)] = a
+    case BPF_LD | BPF_MEM:
+      guard let value = memory[Int(k)] else { return .invalid("memory \(k) was not stored") }
+      a = value
+    case BPF_ALU | BPF_ADD | BPF_K: a &+= k
     case BPF_ALU | BPF_AND | BPF_K: a &= k
     case BPF_ALU | BPF_LSH | BPF_K: a <<= k
     case BPF_ALU | BPF_ADD | BPF_X: a &+= x

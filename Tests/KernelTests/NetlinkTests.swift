@@ -51,8 +51,8 @@ import Wire
     try lab.ip("route add 198.51.100.0/24 via inet6 fe80::1 dev v0")
     let socket = try lab.inside { try NetlinkSocket() }
     let route = try Routes.lookup(socket, to: Self.far)
-    #expect(route.hasIPv6Gateway)
-    #expect(route.gateway == nil)
+    #expect(route.gateway == IPAddress("fe80::1"))
+    #expect(route.source == IPAddress("10.9.0.1"))
   }
 
   @Test func rulesSeeProtocolPortsAndUser() throws {
@@ -114,6 +114,39 @@ import Wire
     #expect(try Routes.lookup(socket, to: Self.far).gateway == Self.peer)
   }
 
+  /// The same questions about IPv6: a next hop is a link-local address as a rule.
+  @Test func routesOfIPv6() throws {
+    let lab = try host("route6")
+    try lab.ip("addr add 2001:db8:9::1/64 dev v0 nodad")
+    try lab.ip("addr add 2001:db8:9::77/64 dev v0 nodad")
+    try lab.ip("route add 2001:db8:a::/48 via fe80::1 dev v0 src 2001:db8:9::77 mtu 1400")
+    try lab.ip("route add prohibit 2001:db8:b::/48")
+    try lab.ip("route add blackhole 2001:db8:c::/48")
+    try lab.ip("-6 rule add ipproto tcp dport 443 to 2001:db8:d::/48 table 100")
+    try lab.ip("route add 2001:db8:d::/48 via 2001:db8:9::2 table 100")
+    let socket = try lab.inside { try NetlinkSocket() }
+    let index = try #require(try Links.named("v0", socket)).index
+    let onLink = try Routes.lookup(socket, to: IPAddress("2001:db8:9::2")!)
+    #expect(onLink.gateway == nil && onLink.interfaceIndex == index && !onLink.isLocal)
+    let far = IPAddress("2001:db8:a::7")!
+    let route = try Routes.lookup(socket, to: far)
+    #expect(route.gateway == IPAddress("fe80::1") && route.mtu == 1400)
+    #expect(route.source == IPAddress("2001:db8:9::77"))
+    let asked = try Routes.lookup(socket, to: far, from: IPAddress("2001:db8:9::1"))
+    #expect(asked.source == IPAddress("2001:db8:9::1"))
+    let ruled = try Routes.lookup(socket, to: IPAddress("2001:db8:d::1")!, destinationPort: 443)
+    #expect(ruled.gateway == IPAddress("2001:db8:9::2"))
+    #expect(try Routes.lookup(socket, to: IPAddress("2001:db8:9::1")!).isLocal)
+    for (address, code) in [
+      ("2001:db8:b::1", EACCES), ("2001:db8:c::1", EINVAL), ("2001:db8:ff::1", ENETUNREACH),
+    ] {
+      let error = #expect(throws: SystemError.self) {
+        try Routes.lookup(socket, to: IPAddress(address)!)
+      }
+      #expect(error?.code == code, "\(address)")
+    }
+  }
+
   @Test func linksAreDescribed() throws {
     let lab = try host("links")
     try lab.ip("link add br0 type bridge")
@@ -157,19 +190,54 @@ import Wire
     #expect(!failed.isUsable && failed.linkAddress == nil)
     #expect(try Neighbours.find(Self.far, interface: index, socket) == nil)
     let all = try Neighbours.all(socket)
-    #expect(Set(all.filter { $0.interfaceIndex == index }) == [found, failed])
+    #expect(Set(all.filter { $0.interfaceIndex == index && $0.address.isIPv4 }) == [found, failed])
+  }
+
+  @Test func neighboursOfIPv6AreFound() throws {
+    let lab = try host("neigh6")
+    try lab.ip("neigh add fe80::2 lladdr 02:00:00:00:00:99 dev v0 nud reachable")
+    let socket = try lab.inside { try NetlinkSocket() }
+    let index = try #require(try Links.named("v0", socket)).index
+    let address = IPAddress("fe80::2")!
+    let found = try #require(try Neighbours.find(address, interface: index, socket))
+    #expect(found.linkAddress == LinkAddress(rawValue: 0x0200_0000_0099) && found.isUsable)
+    #expect(try Neighbours.all(socket).contains(found))
+    #expect(try Neighbours.find(IPAddress("fe80::3")!, interface: index, socket) == nil)
+  }
+
+  /// Not what means something on one link only, and not what may be another host's: `v1` answers for
+  /// one of them, with the same address.
+  @Test func ownAddressesOfIPv6AreListed() throws {
+    let lab = try host("addresses6")
+    let other = try Lab("addresses6b")
+    try lab.ip("link set v1 netns \(other.name)")
+    try other.ip("link set v1 up")
+    try other.ip("addr add 2001:db8:9::5/64 dev v1 nodad")
+    try lab.ip("addr add 2001:db8:9::1/64 dev v0 nodad")
+    try lab.ip("addr add 2001:db8:9::3 peer 2001:db8:9::4 dev v0 nodad")
+    try lab.ip("addr add 2001:db8:9::5/64 dev v0")
+    try lab.ip("addr add 2001:db8:9::6/64 dev v0 preferred_lft 0 nodad")
+    let socket = try lab.inside { try NetlinkSocket() }
+    let expected = [
+      "127.0.0.1", "10.9.0.1", "::1", "2001:db8:9::1", "2001:db8:9::3", "2001:db8:9::6",
+    ]
+    #expect(Set(try LocalAddresses.all(socket).map(\.address.description)) == Set(expected))
+    // It was tried, and is the other's.
+    #expect(try eventually { try lab.ip("addr show dev v0").contains("dadfailed") })
+    #expect(Set(try LocalAddresses.all(socket).map(\.address.description)) == Set(expected))
   }
 
   @Test func ownAddressesAreListed() throws {
     let lab = try host("addresses")
     let socket = try lab.inside { try NetlinkSocket() }
     #expect(
-      Set(try LocalAddresses.all(socket).map(\.address.description)) == ["127.0.0.1", "10.9.0.1"])
+      Set(try LocalAddresses.all(socket).map(\.address.description))
+        == ["127.0.0.1", "10.9.0.1", "::1"])
     // A dump of more than one part.
     try lab.run("for i in $(seq 1 250); do echo addr add 10.7.0.$i/32 dev v0; done | ip -batch -")
     let all = try LocalAddresses.all(socket)
-    #expect(Set(all.map(\.address)).count == 252)
-    #expect(all.count == 252)
+    #expect(Set(all.map(\.address)).count == 253)
+    #expect(all.count == 253)
   }
 
   @Test func changesAreTold() throws {
@@ -195,6 +263,17 @@ import Wire
     #expect(try told(&events) { $0 == .addresses })
     try lab.ip("addr del 10.6.0.1/24 dev v0")
     #expect(try told(&events) { $0 == .addresses })
+    try lab.ip("addr add 2001:db8:6::1/64 dev v0 nodad")
+    #expect(try told(&events) { $0 == .addresses })
+    try lab.ip("neigh add 2001:db8:6::2 lladdr 02:00:00:00:00:99 dev v0 nud reachable")
+    #expect(
+      try told(&events) {
+        if case .neighbour(let one) = $0 { return one.address == IPAddress("2001:db8:6::2") }
+        return false
+      })
+    while try events.next() != nil {}
+    try lab.ip("route add 2001:db8:a::/48 via 2001:db8:6::2")
+    #expect(try told(&events) { $0 == .routes })
     try lab.ip("route add 198.51.100.0/24 via 10.9.0.2")
     #expect(try told(&events) { $0 == .routes })
     try lab.ip("rule add to 203.0.113.0/24 table 9")

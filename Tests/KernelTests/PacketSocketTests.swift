@@ -14,7 +14,7 @@ private struct Segment: Equatable {
   /// Checks a captured packet as a receiver would; nil where it is not right.
   init?(_ received: Received) {
     let span = unsafe received.bytes.span.bytes
-    guard let packet = IPv4Packet(span), let segment = TCPSegment(packet.payload),
+    guard let packet = IPPacket(span), let segment = TCPSegment(packet.payload),
       received.isChecksumTrusted || TCPSegment.isChecksumValid(of: packet)
     else { return nil }
     sequence = segment.sequence
@@ -32,10 +32,12 @@ private struct Segment: Equatable {
       remote: Endpoint(hosts.b.address, 443))
   }
 
-  @Test("A super-segment is cut in software with right checksums where there are no offloads")
-  func cutWithoutOffloads() throws {
-    try withTwoHosts(offloads: false) { hosts in
-      var receiver = try hosts.b.inside { try PacketSocket(filter: .everything) }
+  @Test(
+    "A super-segment is cut in software with right checksums where there are no offloads",
+    arguments: AddressFamily.allCases)
+  func cutWithoutOffloads(_ family: AddressFamily) throws {
+    try withTwoHosts(offloads: false, family: family) { hosts in
+      var receiver = try hosts.b.inside { try PacketSocket(filter: .all(family), family: family) }
       var sender = try hosts.a.inside { try PacketSocket(filter: .nothing) }
       let sizes = Array(repeating: 1193, count: 39) + [77]
       let payloads = samplePayloads()
@@ -54,10 +56,12 @@ private struct Segment: Equatable {
     }
   }
 
-  @Test("A super-segment passes whole where offloads are on, and its boundaries are told")
-  func wholeWithOffloads() throws {
-    try withTwoHosts(offloads: true) { hosts in
-      var receiver = try hosts.b.inside { try PacketSocket(filter: .everything) }
+  @Test(
+    "A super-segment passes whole where offloads are on, and its boundaries are told",
+    arguments: AddressFamily.allCases)
+  func wholeWithOffloads(_ family: AddressFamily) throws {
+    try withTwoHosts(offloads: true, family: family) { hosts in
+      var receiver = try hosts.b.inside { try PacketSocket(filter: .all(family), family: family) }
       var sender = try hosts.a.inside { try PacketSocket(filter: .nothing) }
       let payloads = samplePayloads()
       let sizes = Array(repeating: 1000, count: 62) + [1]
@@ -73,17 +77,20 @@ private struct Segment: Equatable {
     }
   }
 
-  @Test("The raw socket delivers, byte for byte, what the fast path does")
-  func rawIsIdentical() throws {
-    try withTwoHosts(offloads: false) { hosts in
-      var receiver = try hosts.b.inside { try PacketSocket(filter: .everything) }
+  @Test(
+    "The raw socket delivers, byte for byte, what the fast path does",
+    arguments: AddressFamily.allCases)
+  func rawIsIdentical(_ family: AddressFamily) throws {
+    try withTwoHosts(offloads: false, family: family) { hosts in
+      var receiver = try hosts.b.inside { try PacketSocket(filter: .all(family), family: family) }
       var fast = try hosts.a.inside { try PacketSocket(filter: .nothing) }
-      var raw = try hosts.a.inside { try RawSocket() }
+      var raw = try hosts.a.inside { try RawSocket(family: family) }
       let payloads = samplePayloads()
       var synchronize = Self.run(hosts, [], flags: [.syn])
       synchronize.options = [2, 4, 5, 180, 4, 2, 3, 3, 7, 1, 1, 0]
       let runs = [
-        Self.run(hosts, [0]), Self.run(hosts, [1, 1, 1]), Self.run(hosts, [1452]),
+        Self.run(hosts, [0]), Self.run(hosts, [1, 1, 1]),
+        Self.run(hosts, [family == .ipv4 ? 1452 : 1432]),
         Self.run(hosts, Array(repeating: 1193, count: 50) + [600], flags: [.ack, .psh, .fin]),
         synchronize, Self.run(hosts, Array(repeating: 33, count: 64)),
         Self.run(hosts, [20, 25, 30, 7]),  // cuts fall inside of frames, pieces at odd offsets
@@ -182,7 +189,7 @@ private func stream(of batch: borrowing SegmentBatch, _ payloads: borrowing Pack
     for piece in run.pieces {
       whole += batch.bytes(of: batch.piece(piece), packets: payloads).array
     }
-    bytes += whole.dropFirst(IPv4Header.byteCount + TCPHeader.byteCount)
+    bytes += whole.dropFirst(run.ipHeaderLength + TCPHeader.byteCount)
   }
   return bytes
 }

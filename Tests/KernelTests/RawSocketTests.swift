@@ -12,10 +12,10 @@ import Wire
       remote: Endpoint(hosts.b.address, 443))
   }
 
-  @Test("A firewall's OUTPUT policy shows as EPERM")
-  func outputPolicy() throws {
-    try withTwoHosts(offloads: true) { hosts in
-      var raw = try hosts.a.inside { try RawSocket() }
+  @Test("A firewall's OUTPUT policy shows as EPERM", arguments: AddressFamily.allCases)
+  func outputPolicy(_ family: AddressFamily) throws {
+    try withTwoHosts(offloads: true, family: family) { hosts in
+      var raw = try hosts.a.inside { try RawSocket(family: family) }
       let payloads = samplePayloads()
       let batch = sampleBatch([Self.run(hosts, [10, 10])])
       try hosts.a.run("nft", "add table inet t")
@@ -26,24 +26,30 @@ import Wire
     }
   }
 
-  @Test("A segment over the interface's MTU is lost alone")
-  func tooLarge() throws {
-    try withTwoHosts(offloads: true) { hosts in
-      var raw = try hosts.a.inside { try RawSocket() }
+  @Test("A segment over the interface's MTU is lost alone", arguments: AddressFamily.allCases)
+  func tooLarge(_ family: AddressFamily) throws {
+    try withTwoHosts(offloads: true, family: family) { hosts in
+      var raw = try hosts.a.inside { try RawSocket(family: family) }
       let payloads = samplePayloads()
-      let batch = sampleBatch([Self.run(hosts, [1500]), Self.run(hosts, [1452])])
+      let batch = sampleBatch([
+        Self.run(hosts, [1500]), Self.run(hosts, [family == .ipv4 ? 1452 : 1432]),
+      ])
       let result = raw.send(batch, payloads: payloads, hops: [])
       #expect(result.segments == 1 && result.lost == 1 && result.lastError == EMSGSIZE)
     }
   }
 
-  @Test("Packets leave by the interface that was asked for, whatever the route says")
-  func interface() throws {
-    try withTwoHosts(offloads: true) { hosts in
+  @Test(
+    "Packets leave by the interface that was asked for, whatever the route says",
+    arguments: AddressFamily.allCases)
+  func interface(_ family: AddressFamily) throws {
+    try withTwoHosts(offloads: true, family: family) { hosts in
       let interface = try hosts.a.interface()
-      var raw = try hosts.a.inside { try RawSocket(interface: interface) }
-      var receiver = try hosts.b.inside { try PacketSocket(filter: .port(443)) }
-      try hosts.a.run("ip", "route", "add", "10.77.0.2/32", "dev", "lo")
+      var raw = try hosts.a.inside { try RawSocket(family: family, interface: interface) }
+      var receiver = try hosts.b.inside {
+        try PacketSocket(filter: .all(family), family: family)
+      }
+      try hosts.a.run("ip", "route", "add", "\(hosts.b.address)", "dev", "lo")
       let payloads = samplePayloads()
       let batch = sampleBatch([Self.run(hosts, [10])])
       #expect(raw.send(batch, payloads: payloads, hops: []).segments == 1)

@@ -37,16 +37,16 @@ import Wire
   }
 
   /// Every twentieth segment to B is lost. B's port is held by a guard of either kind all the time.
-  @Test(arguments: [true, false])
-  func carriesBothWaysAndEnds(isAdmin: Bool) throws {
-    try withTwoHosts(offloads: false) { hosts in
+  @Test(arguments: [true, false], AddressFamily.allCases)
+  func carriesBothWaysAndEnds(isAdmin: Bool, family: AddressFamily) throws {
+    try withTwoHosts(offloads: false, family: family) { hosts in
       try hosts.b.run("nft", "add table inet t")
       try hosts.b.run("nft", "add chain inet t i { type filter hook input priority 0; }")
       try hosts.b.run("nft", "add rule inet t i numgen random mod 20 0 drop")
       let guarded = try hosts.b.inside {
         try setEffective(CAP_NET_ADMIN, isAdmin)
         defer { try! setEffective(CAP_NET_ADMIN, true) }
-        return try GuardSocket(at: Endpoint(.any, Self.port))
+        return try GuardSocket(at: Endpoint(.any(family), Self.port))
       }
       let pair = try Self.connect(hosts)
       let (up, down) = (Self.bytes(300_000, seed: 3), Self.bytes(200_000, seed: 5))

@@ -47,11 +47,11 @@ import Wire
   //   set ports { type inet_service; flags interval; elements = { 80, 443, 1000-1010,
   //     60000-65535 }; }
   //   chain prerouting { type filter hook prerouting priority raw; policy accept;
-  //     meta nfproto ipv4 tcp dport @ports fib daddr type local drop
+  //     tcp dport @ports fib daddr type local drop
   //   }
   //   chain output { type filter hook output priority raw; policy accept;
-  //     meta nfproto ipv4 tcp sport @ports meta skuid 0-4294967294 notrack accept
-  //     meta nfproto ipv4 tcp sport @ports tcp flags rst drop
+  //     tcp sport @ports meta skuid 0-4294967294 notrack accept
+  //     tcp sport @ports tcp flags rst drop
   //   }
   // }
   @Test func aServersRulesAreWhatNftSends() {
@@ -75,36 +75,50 @@ import Wire
     expectSame(messages(role, table: "rsock-2"), NftMessages.client)
   }
 
+  // The same with "meta nfproto ipv6 ip6 saddr 2001:db8::1" and "ip6 daddr".
+  @Test func aClientsRulesForIPv6AreWhatNftSends() {
+    let role = Ruleset.Role.client(server: IPAddress("2001:db8::1")!, ports: PortSet([80...80]))
+    expectSame(messages(role, table: "rsock-2"), NftMessages.client6)
+  }
+
   // table inet rsock-3 {
   //   set ports { type inet_service; flags interval; elements = { 443 }; }
   //   set spliced { type ipv4_addr . inet_service . ipv4_addr . inet_service; }
+  //   set spliced6 { type ipv6_addr . inet_service . ipv6_addr . inet_service; }
   //   chain prerouting { type filter hook prerouting priority raw; policy accept;
   //     meta nfproto ipv4 tcp dport @ports ip saddr . tcp sport . ip daddr . tcp dport @spliced
   //       notrack accept
-  //     meta nfproto ipv4 tcp dport @ports fib daddr type local drop
+  //     (the same with ipv6, ip6 and spliced6)
+  //     tcp dport @ports fib daddr type local drop
   //   }
   //   chain output { type filter hook output priority raw; policy accept;
-  //     meta nfproto ipv4 tcp sport @ports meta skuid 0-4294967294 notrack accept
+  //     tcp sport @ports meta skuid 0-4294967294 notrack accept
   //     meta nfproto ipv4 tcp sport @ports ip daddr . tcp dport . ip saddr . tcp sport @spliced
   //       notrack accept
-  //     meta nfproto ipv4 tcp sport @ports tcp flags rst drop
+  //     (the same with ipv6, ip6 and spliced6)
+  //     tcp sport @ports tcp flags rst drop
   //   }
   // }
   @Test func aDecoysRulesAreWhatNftSends() throws {
     let role = Ruleset.Role.server(ports: PortSet([443...443]), hasDecoy: true)
     expectSame(messages(role, table: "rsock-3"), NftMessages.decoy)
     let sets = messages(role, table: "rsock-3", [NFT_MSG_NEWSET])
-    #expect(NftMessages.splicedSet.hasPrefix(try #require(sets.last)), "\(sets)")
+    #expect(sets.count == 3)
+    #expect(NftMessages.splicedSet.hasPrefix(try #require(sets.dropFirst().first)), "\(sets)")
+    #expect(NftMessages.splicedSet6.hasPrefix(try #require(sets.last)), "\(sets)")
   }
 
   @Test func aDecoysElementsAreWhatNftSends() {
-    let tuple = FourTuple(
-      local: Endpoint("198.51.100.7:443")!, remote: Endpoint("192.0.2.9:50001")!)
+    let tuples = [
+      FourTuple(local: Endpoint("198.51.100.7:443")!, remote: Endpoint("192.0.2.9:50001")!),
+      FourTuple(local: Endpoint("[2001:db8::7]:443")!, remote: Endpoint("[2001:db8::9]:50001")!),
+    ]
+    let golden = [NftMessages.splicedElement, NftMessages.splicedElement6]
     var adding = NetlinkRequest(sequence: 1)
-    adding.add(spliced: [tuple], in: "rsock-3")
-    #expect(messages(in: adding, [NFT_MSG_NEWSETELEM]) == [NftMessages.splicedElement])
+    adding.add(spliced: tuples, in: "rsock-3")
+    #expect(messages(in: adding, [NFT_MSG_NEWSETELEM]) == golden)
     var removing = NetlinkRequest(sequence: 1)
-    removing.remove(spliced: [tuple], in: "rsock-3")
-    #expect(messages(in: removing, [NFT_MSG_DELSETELEM]) == [NftMessages.splicedElement])
+    removing.remove(spliced: tuples, in: "rsock-3")
+    #expect(messages(in: removing, [NFT_MSG_DELSETELEM]) == golden)
   }
 }

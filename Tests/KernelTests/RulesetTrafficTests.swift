@@ -110,7 +110,7 @@ import Wire
       try shell("ip netns exec \(a.name) sh -e <<'EOF'\n\(RulesetText.iptables(role))EOF")
     }
     let (own, peer) = (IPAddress("10.9.1.1")!, IPAddress("10.9.1.2")!)
-    let tap = try tap(b, TunnelFilter.client(server: own, ports: Self.ours, addresses: [peer]))
+    let tap = try tap(b, TunnelFilter.client(servers: [own], ports: Self.ours, addresses: [peer]))
     #expect(try connect(from: b, to: "10.9.1.1", 9000) == .silent)
     #expect(packets(on: tap.rawValue) == 0)
 

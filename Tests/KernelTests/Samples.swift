@@ -11,6 +11,20 @@ extension SocketFilter {
     sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: .max)
   ])
 
+  /// Accepts every TCP packet of IPv6 without extension headers: not what neighbours ask.
+  static let tcpOverIPv6 = SocketFilter(instructions: [
+    sock_filter(
+      code: UInt16(BPF_LD | BPF_B | BPF_ABS), jt: 0, jf: 0, k: UInt32(bitPattern: SKF_NET_OFF) + 6),
+    sock_filter(code: UInt16(BPF_JMP | BPF_JEQ | BPF_K), jt: 0, jf: 1, k: 6),
+    sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: .max),
+    sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: 0),
+  ])
+
+  /// Accepts all that the tests send of a family.
+  static func all(_ family: AddressFamily) -> SocketFilter {
+    family == .ipv4 ? .everything : .tcpOverIPv6
+  }
+
   /// Accepts TCP and UDP to one port, in headers without options.
   static func port(_ port: UInt16) -> SocketFilter {
     let destinationPort = UInt32(bitPattern: SKF_NET_OFF) + 22
@@ -70,7 +84,8 @@ struct SampleRun {
   var remote: Endpoint
 
   func append(to batch: inout SegmentBatch) {
-    var fits = batch.beginRun(channel: channel, optionLength: options.count)
+    var fits = batch.beginRun(
+      channel: channel, family: local.address.family, optionLength: options.count)
     var offset = 3
     for (index, length) in payloads.enumerated() {
       let header = FrameHeader(type: .datagram, length: UInt16(length), number: UInt32(index))

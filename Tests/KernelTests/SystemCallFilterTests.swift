@@ -72,7 +72,7 @@ import Testing
       }
     }
     let local = [[Int(AF_UNIX), 1, 0], [Int(AF_UNIX), 2, 0]]
-    let inet = [[Int(AF_INET), 1, 0], [Int(AF_INET), 2, 0]]
+    let inet = [AF_INET, AF_INET6].flatMap { [[Int($0), 1, 0], [Int($0), 2, 0]] }
     #expect(opened == (usesSyslog ? local : []) + inet)
     let flags = Int(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
     #expect(try Self.allows(SYS_socket, [Int(AF_INET), 2 | flags, 0]))
@@ -105,9 +105,12 @@ import Testing
     }
     let carriers = [
       [SOL_SOCKET, SO_MARK], [SOL_SOCKET, SO_BINDTOIFINDEX], [Int32(IPPROTO_IP), IP_PKTINFO],
-      [Int32(IPPROTO_IP), IP_MTU_DISCOVER],
+      [Int32(IPPROTO_IP), IP_MTU_DISCOVER], [Int32(IPPROTO_IPV6), IPV6_RECVPKTINFO],
+      [Int32(IPPROTO_IPV6), IPV6_MTU_DISCOVER], [Int32(IPPROTO_IPV6), IPV6_DONTFRAG],
     ]
-    let protocols = [[SOL_UDP, UDP_GRO], [Int32(IPPROTO_TCP), TCP_MD5SIG_EXT]]
+    let protocols = [
+      [SOL_UDP, UDP_GRO], [Int32(IPPROTO_TCP), TCP_MD5SIG_EXT], [Int32(IPPROTO_IPV6), IPV6_V6ONLY],
+    ]
     #expect(set == Set(buffers + others + carriers + protocols))
     #expect(
       got == Set(buffers + [[SOL_PACKET, PACKET_STATISTICS], [SOL_SOCKET, SO_PEERCRED]]))

@@ -26,7 +26,7 @@ import Wire
     let filter =
       try isServer
       ? TunnelFilter.server(ports: Self.ports, addresses: Self.own)
-      : TunnelFilter.client(server: Self.server, ports: Self.ports, addresses: Self.own)
+      : TunnelFilter.client(servers: [Self.server], ports: Self.ports, addresses: Self.own)
     var accepted = 0
     for _ in 0..<20_000 {
       let packet = Packet(

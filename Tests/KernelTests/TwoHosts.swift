@@ -45,7 +45,9 @@ struct TwoHosts {
 
     /// How to reach the other host.
     func hop(to other: Host) throws -> LinkHop {
-      LinkHop(interfaceIndex: try interface(), destination: other.link, source: link)
+      LinkHop(
+        interfaceIndex: try interface(), destination: other.link, source: link,
+        family: other.address.family)
     }
   }
 }
@@ -53,14 +55,17 @@ struct TwoHosts {
 private let serial = Atomic<Int>(0)
 
 /// Makes the two hosts, lets `body` use them, and takes them down.
-func withTwoHosts(offloads: Bool, _ body: (TwoHosts) throws -> Void) throws {
+func withTwoHosts(
+  offloads: Bool, family: AddressFamily = .ipv4, _ body: (TwoHosts) throws -> Void
+) throws {
+  let network = family == .ipv4 ? "10.77.0." : "2001:db8:77::"
   let number = serial.add(1, ordering: .relaxed).newValue
   let name = "rsk-k-\(getpid())-\(number)"
   let hosts = TwoHosts(
     a: .init(
-      namespace: name + "a", address: IPAddress("10.77.0.1")!, link: 0x0200_0000_000A),
+      namespace: name + "a", address: IPAddress(network + "1")!, link: 0x0200_0000_000A),
     b: .init(
-      namespace: name + "b", address: IPAddress("10.77.0.2")!, link: 0x0200_0000_000B))
+      namespace: name + "b", address: IPAddress(network + "2")!, link: 0x0200_0000_000B))
   defer {
     for host in [hosts.a, hosts.b] { try? spawn(["ip", "netns", "del", host.namespace]) }
   }
@@ -70,7 +75,11 @@ func withTwoHosts(offloads: Bool, _ body: (TwoHosts) throws -> Void) throws {
       + ["type", "veth", "peer", "name", "v0", "address", "02:00:00:00:00:0b"]
       + ["netns", hosts.b.namespace])
   for host in [hosts.a, hosts.b] {
-    try host.run("ip", "address", "add", "\(host.address)/24", "dev", "v0")
+    let length = family == .ipv4 ? "24" : "64"
+    let isOnlyOne = family == .ipv4 ? [] : ["nodad"]
+    try spawn(
+      ["ip", "-n", host.namespace, "address", "add", "\(host.address)/\(length)", "dev", "v0"]
+        + isOnlyOne)
     try host.run("ip", "link", "set", "lo", "up")
     try host.run("ip", "link", "set", "v0", "up")
     if !offloads {
@@ -79,9 +88,9 @@ func withTwoHosts(offloads: Bool, _ body: (TwoHosts) throws -> Void) throws {
     }
   }
   try hosts.a.run(
-    "ip", "neigh", "add", "10.77.0.2", "lladdr", "02:00:00:00:00:0b", "dev", "v0")
+    "ip", "neigh", "add", "\(hosts.b.address)", "lladdr", "02:00:00:00:00:0b", "dev", "v0")
   try hosts.b.run(
-    "ip", "neigh", "add", "10.77.0.1", "lladdr", "02:00:00:00:00:0a", "dev", "v0")
+    "ip", "neigh", "add", "\(hosts.a.address)", "lladdr", "02:00:00:00:00:0a", "dev", "v0")
   try body(hosts)
 }
 

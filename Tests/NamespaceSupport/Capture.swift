@@ -88,8 +88,15 @@ private func watch(
 
 private func show(_ frame: RawSpan, to observer: inout some PacketObserver) {
   let start = offloadHeaderCount + etherHeaderCount
-  guard frame.byteCount > start, frame.be16(at: start - 2) == 0x0800 else { return }
+  guard frame.byteCount > start else { return }
   let bytes = frame.extracting(start..<frame.byteCount)
+  switch frame.be16(at: start - 2) {
+  case 0x0800: break
+  // But for what neighbours ask, and for groups: those have hop-by-hop options.
+  case 0x86DD:
+    guard bytes.byteCount > 6, bytes.byte(at: 6) != 58, bytes.byte(at: 6) != 0 else { return }
+  default: return
+  }
   // struct virtio_net_hdr, host byte order: flags, gso_type, hdr_len, gso_size, …
   let needsChecksum = frame.byte(at: 0) & 1 != 0
   let segmentSize = frame.byte(at: 1) == 0 ? nil : Int(frame.be16(at: 4).byteSwapped)

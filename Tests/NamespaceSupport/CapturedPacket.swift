@@ -79,7 +79,7 @@ extension CapturedSegment: CustomStringConvertible {
   }
 }
 
-/// What a judge may ask of an IPv4 packet.
+/// What a judge may ask of an IP packet.
 public struct CapturedPacket: Sendable {
   /// The size of the IP packet in bytes; of the largest that it will be cut into, where the sender
   /// leaves segmentation to the device.
@@ -88,7 +88,7 @@ public struct CapturedPacket: Sendable {
   public var segmentCount: Int
   /// Whether it is a part of a packet.
   public var isFragment: Bool
-  /// Whether the IP header's checksum is right.
+  /// Whether the IP header's checksum is right; IPv6 has none.
   public var hasValidHeaderChecksum: Bool
   /// Whether the TCP checksum is right; nil where the sender leaves it to the device.
   public var hasValidChecksum: Bool?
@@ -100,35 +100,39 @@ extension CapturedPacket {
   /// The payload of its TCP segment, in the bytes that it was parsed from.
   @_lifetime(copy bytes)
   public func payload(of bytes: RawSpan) -> RawSpan {
-    let end = Int(bytes.be16(at: 2))
+    let end = bytes.byte(at: 0) >> 4 == 4 ? Int(bytes.be16(at: 2)) : 40 + Int(bytes.be16(at: 4))
     return bytes.extracting(end - (segment?.payloadCount ?? 0)..<end)
   }
 
-  /// Reads an IPv4 packet; nil where it is none. The rest is what its virtio_net_hdr says: whether
-  /// its TCP checksum is still to be made, and the payload bytes of each segment that it is to be
-  /// cut into.
+  /// Reads an IP packet, of IPv6 without extension headers; nil where it is none. The rest is what its
+  /// virtio_net_hdr says: whether its TCP checksum is still to be made, and the payload bytes of each
+  /// segment that it is to be cut into.
   public init?(parsing bytes: RawSpan, needsChecksum: Bool = false, segmentSize: Int? = nil) {
-    guard bytes.byteCount >= 20, bytes.byte(at: 0) >> 4 == 4 else { return nil }
-    let headerCount = Int(bytes.byte(at: 0) & 15) * 4
-    let total = Int(bytes.be16(at: 2))
+    guard bytes.byteCount >= 20 else { return nil }
+    let version = bytes.byte(at: 0) >> 4
+    guard version == 4 || version == 6 && bytes.byteCount >= 40 else { return nil }
+    let headerCount = version == 4 ? Int(bytes.byte(at: 0) & 15) * 4 : 40
+    let total = version == 4 ? Int(bytes.be16(at: 2)) : 40 + Int(bytes.be16(at: 4))
     guard headerCount >= 20, total >= headerCount, total <= bytes.byteCount else { return nil }
-    let isTCP = bytes.byte(at: 9) == 6
-    isFragment = bytes.be16(at: 6) & 0x3FFF != 0
-    hasValidHeaderChecksum = folded(sum(bytes.extracting(0..<headerCount))) == 0xFFFF
+    let number = bytes.byte(at: version == 4 ? 9 : 6)
+    let isTCP = number == 6
+    isFragment = version == 4 ? bytes.be16(at: 6) & 0x3FFF != 0 : number == 44
+    hasValidHeaderChecksum =
+      version == 6 || folded(sum(bytes.extracting(0..<headerCount))) == 0xFFFF
     largestPacket = total
     segmentCount = 1
     guard isTCP, !isFragment else { return }
     let content = bytes.extracting(headerCount..<total)
-    segment = CapturedSegment(
-      parsing: content, IPAddress(ipv4: bytes.be32(at: 12)),
-      IPAddress(ipv4: bytes.be32(at: 16)))
+    let (source, destination) = bytes.addresses
+    segment = CapturedSegment(parsing: content, source, destination)
     guard let segment else { return }
     if let size = segmentSize, size > 0, segment.payloadCount > size {
       largestPacket = total - segment.payloadCount + size
       segmentCount = (segment.payloadCount + size - 1) / size
     }
     guard !needsChecksum else { return }
-    let pseudoHeader = sum(bytes.extracting(12..<20)) + 6 + UInt64(content.byteCount)
+    let addresses = version == 4 ? 12..<20 : 8..<40
+    let pseudoHeader = sum(bytes.extracting(addresses)) + 6 + UInt64(content.byteCount)
     hasValidChecksum = folded(pseudoHeader + sum(content)) == 0xFFFF
   }
 }

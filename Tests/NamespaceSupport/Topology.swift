@@ -6,6 +6,8 @@
 //   emulated link: client 10.77.1.1 ──── link ──── 10.77.1.2 server, one wire to both of them
 //   intruder:      client 10.77.1.1 ── 10.77.1.2 server 10.77.3.2 ── 10.77.3.1 intruder, with
 //                  10.128.0.0/9 behind it, where nobody answers
+//
+// Beside 10.77.NUMBER.SIDE each interface has fd77:NUMBER::SIDE.
 
 public import Wire
 
@@ -15,12 +17,19 @@ public struct Host: Sendable {
   public static let interface = "eth0"
   /// Where it lives.
   public let namespace: Namespace
-  /// Its address on `eth0`.
+  /// Its IPv4 address on `eth0`.
   public let address: IPAddress
+  /// Its IPv6 address there.
+  public let address6: IPAddress
   /// The link address of `eth0`.
   public let linkAddress: [UInt8]
   /// The link address of the other end of its wire.
   public let neighbourLinkAddress: [UInt8]
+
+  /// Its address of a family.
+  public func address(_ family: AddressFamily) -> IPAddress {
+    family == .ipv4 ? address : address6
+  }
 
   /// Runs a command on the host, as root, to its end; returns its standard output.
   @discardableResult
@@ -44,7 +53,8 @@ public struct Host: Sendable {
   /// The same host by another address of its interface.
   public func at(_ address: IPAddress) -> Host {
     Host(
-      namespace: namespace, address: address, linkAddress: linkAddress,
+      namespace: namespace, address: address.isIPv4 ? address : self.address,
+      address6: address.isIPv4 ? address6 : address, linkAddress: linkAddress,
       neighbourLinkAddress: neighbourLinkAddress)
   }
 
@@ -179,9 +189,11 @@ public func withRoutedHosts<Result: Sendable>(
     try inner.connect(client, Host.interface, to: router, Router.inside, offloads)
     try outer.connect(router, Router.outside, to: server, Host.interface, outerOffloads)
     try client.run("ip", "route", "add", "default", "via", "\(inner.address(2))")
+    try client.run("ip", "route", "add", "default", "via", "\(inner.address6(2))")
     try router.run("nft", Router.rules)
     try router.run(
-      "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.netfilter.nf_conntrack_tcp_be_liberal=0")
+      "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
+      "net.netfilter.nf_conntrack_tcp_be_liberal=0")
     return try body(
       inner.host(client, side: 1),
       Router(host: inner.host(router, side: 2)),
@@ -223,12 +235,16 @@ private struct Cable {
     IPAddress(ipv4: 0x0A4D_0000 | UInt32(number) << 8 | UInt32(side))
   }
 
+  func address6(_ side: UInt8) -> IPAddress {
+    IPAddress(high: 0xFD77_0000_0000_0000 | UInt64(number) << 32, low: UInt64(side))
+  }
+
   func linkAddress(_ side: UInt8) -> [UInt8] { [2, 0, 0, 0, number, side] }
 
   func host(_ namespace: Namespace, side: UInt8) -> Host {
     Host(
-      namespace: namespace, address: address(side), linkAddress: linkAddress(side),
-      neighbourLinkAddress: linkAddress(3 - side))
+      namespace: namespace, address: address(side), address6: address6(side),
+      linkAddress: linkAddress(side), neighbourLinkAddress: linkAddress(3 - side))
   }
 
   /// A cable without addresses of IP.
@@ -253,6 +269,7 @@ private struct Cable {
     _ namespace: Namespace, _ name: String, side: UInt8, _ offloads: Offloads
   ) throws {
     try namespace.run("ip", "address", "add", "\(address(side))/24", "dev", name)
+    try namespace.run("ip", "address", "add", "\(address6(side))/64", "dev", name, "nodad")
     try namespace.run("ip", "link", "set", name, "up")
     guard offloads == .off else { return }
     try namespace.run(

@@ -26,6 +26,8 @@ public struct Tunnel: Sendable {
   public struct Options: Sendable {
     /// Whether both have a key.
     public var protection: Protection
+    /// The family of the way between them.
+    public var family: AddressFamily
     /// What `--type` says.
     public var type = "tcp"
     /// The server's ports.
@@ -40,7 +42,10 @@ public struct Tunnel: Sendable {
     public var grant = Grant.all
 
     /// The defaults.
-    public init(_ protection: Protection = .plain) { self.protection = protection }
+    public init(_ protection: Protection = .plain, _ family: AddressFamily = .ipv4) {
+      self.protection = protection
+      self.family = family
+    }
 
     /// The carriers, and the key for a tunnel that has one.
     fileprivate func keyArguments() throws -> [String] {
@@ -100,7 +105,10 @@ public struct Tunnel: Sendable {
   public static func clientArguments(
     to serverHost: Host, _ options: Options = Options(), entrance: Endpoint = entrance
   ) throws -> [String] {
-    ["client", "-t", "\(serverHost.address)", "-l", "\(entrance)", "--ports=\(options.ports)"]
+    [
+      "client", "-t", "\(serverHost.address(options.family))", "-l", "\(entrance)",
+      "--ports=\(options.ports)",
+    ]
       + (try options.keyArguments()) + options.common + options.client
   }
 

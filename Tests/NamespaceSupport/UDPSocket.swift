@@ -14,19 +14,22 @@ public final class UDPSocket: Sendable {
   ) throws {
     file = try namespace.enter {
       let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-      return OpenFile(try check(socket(AF_INET, type, 0), "socket"))
+      let family = local.address.isIPv4 && remote?.address.isIPv4 != false ? AF_INET : AF_INET6
+      return OpenFile(try check(socket(family, type, 0), "socket"))
     }
     // What a test loses must not have been lost by the test's own sockets.
     try file.set(SOL_SOCKET, SO_RCVBUFFORCE, to: 16 << 20)
     try file.set(SOL_SOCKET, SO_SNDBUFFORCE, to: 4 << 20)
-    try check(cs_bind(file.number, local.address.ipv4, local.port), "bind \(local)")
+    if local.address != .any || local.port != 0 {
+      try check(cs_bind_ip(file.number, cs_ip(local)), "bind \(local)")
+    }
     if let remote { try connect(to: remote) }
   }
 
   /// Makes `remote` the only peer.
   public func connect(to remote: Endpoint) throws {
     try check(
-      cs_connect(file.number, remote.address.ipv4, remote.port), "connect \(remote)")
+      cs_connect_ip(file.number, cs_ip(remote)), "connect \(remote)")
   }
 
   /// Sends a datagram to the connected peer. ECONNREFUSED belongs to an earlier datagram (udp(7)),
@@ -40,8 +43,7 @@ public final class UDPSocket: Sendable {
 
   /// Sends a datagram to `remote`.
   public func send(_ bytes: [UInt8], to remote: Endpoint) throws {
-    let sent = unsafe cs_sendto(
-      file.number, bytes, bytes.count, remote.address.ipv4, remote.port)
+    let sent = unsafe cs_sendto(file.number, bytes, bytes.count, cs_ip(remote))
     try check(sent, "sendto \(remote)")
   }
 
@@ -58,12 +60,11 @@ public final class UDPSocket: Sendable {
         if left == .zero { return nil }
         continue
       }
-      var address: UInt32 = 0
-      var port: UInt16 = 0
-      let count = unsafe cs_recvfrom(file.number, &bytes, bytes.count, &address, &port)
+      var sender = cs_ip()
+      let count = unsafe cs_recvfrom(file.number, &bytes, bytes.count, &sender)
       if count < 0, errno == ECONNREFUSED { continue }
       try check(count, "recvfrom")
-      return (Array(bytes[..<count]), Endpoint(IPAddress(ipv4: address), port))
+      return (Array(bytes[..<count]), Endpoint(sender))
     }
   }
 
@@ -77,4 +78,14 @@ public final class UDPSocket: Sendable {
     let milliseconds = Int32(limit.wholeNanoseconds / 1_000_000)
     return try check(unsafe poll(&question, 1, milliseconds), "poll") > 0
   }
+}
+
+extension cs_ip {
+  fileprivate init(_ endpoint: Endpoint) {
+    self.init(high: endpoint.address.high, low: endpoint.address.low, port: endpoint.port)
+  }
+}
+
+extension Endpoint {
+  fileprivate init(_ ip: cs_ip) { self.init(IPAddress(high: ip.high, low: ip.low), ip.port) }
 }

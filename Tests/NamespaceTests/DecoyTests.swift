@@ -7,12 +7,18 @@ import Wire
 
 extension NamespaceTests {
   @Suite(.timeLimit(.minutes(2))) struct DecoyTests {
-    @Test func curlFindsTheWebServer() async throws {
+    /// The web server itself is on IPv4 in each case.
+    @Test(arguments: AddressFamily.allCases)
+    func curlFindsTheWebServer(family: AddressFamily) async throws {
       try await withTwoHosts { client, server in
         let site = try WebServer(on: server)
-        let tunnel = try Tunnel(from: client, to: server, decoyed())
+        var options = decoyed()
+        options.family = family
+        let tunnel = try Tunnel(from: client, to: server, options)
         let load = Load(size: 1000, rate: 1000, duration: .seconds(4))
-        try tunnel.whileExchanging(load) { try site.expectAll(for: client, at: server) }
+        try tunnel.whileExchanging(load) {
+          try site.expectAll(for: client, at: server.address(family))
+        }
         #expect(try tunnel.server.userID() == Installation.user)
         try tunnel.stop()
       }
@@ -23,7 +29,7 @@ extension NamespaceTests {
         let site = try WebServer(on: server)
         let tunnel = try Tunnel(from: client, to: server, decoyed())
         let load = Load(size: 1000, rate: 1000, duration: .seconds(4))
-        try tunnel.whileExchanging(load) { try site.expectAll(for: client, at: server) }
+        try tunnel.whileExchanging(load) { try site.expectAll(for: client, at: server.address) }
         try tunnel.stop()
         #expect(try router.invalidPackets() == 0)
         #expect(try router.resets() == 0)
@@ -43,7 +49,7 @@ extension NamespaceTests {
         }
         let site = try WebServer(on: server)
         let tunnel = try Tunnel(from: client, to: server, decoyed(ports: "443,10001-10003"))
-        try site.expectAll(for: client, at: server)
+        try site.expectAll(for: client, at: server.address)
         try tunnel.stop()
         let counted = try router.namespace.run("nft", "list", "table", "inet", "loss")
         #expect(!counted.contains("packets 0 "), "\(counted)")
@@ -284,8 +290,8 @@ private struct WebServer {
   }
 
   /// A large file, two requests on one connection, and an upload.
-  func expectAll(for client: Host, at server: Host) throws {
-    let site = "http://\(server.address):443"
+  func expectAll(for client: Host, at address: IPAddress) throws {
+    let site = "http://\(Endpoint(address, 443))"
     _ = try curl(client, "-o", "\(directory)/copy", "\(site)/file")
     try run("cmp", "\(directory)/file", "\(directory)/copy")
     let connects = try curl(client, "-w", " %{num_connects} ", "\(site)/1", "\(site)/2")

@@ -55,11 +55,13 @@ extension NamespaceTests {
       }
     }
 
-    @Test(arguments: Protection.allCases)
-    func theRawSocketCarriesEverything(protection: Protection) async throws {
+    @Test(arguments: Protection.allCases, AddressFamily.allCases)
+    func theRawSocketCarriesEverything(
+      protection: Protection, family: AddressFamily
+    ) async throws {
       try await withTwoHosts(offloads: .off) { client, server in
         let capture = try Capture(in: server.namespace, Judges(protection))
-        var options = Tunnel.Options(protection)
+        var options = Tunnel.Options(protection, family)
         options.common = ["--tx=raw"]
         let tunnel = try Tunnel(from: client, to: server, options)
         let load = Load(size: 1400, rate: 5000, duration: .seconds(2))

@@ -7,11 +7,15 @@ import Wire
 extension NamespaceTests {
   @Suite(.timeLimit(.minutes(3))) struct KcptunTests {
     @Test(arguments: [
-      ("tcp", Protection.plain), ("tcp", .sealed), ("udp", .plain), ("all", .sealed),
+      ("tcp", Protection.plain, AddressFamily.ipv4), ("tcp", .sealed, .ipv4),
+      ("udp", .plain, .ipv4), ("all", .sealed, .ipv4), ("tcp", .sealed, .ipv6),
+      ("udp", .plain, .ipv6),
     ])
-    func aHundredMegabytesEachWay(type: String, protection: Protection) async throws {
+    func aHundredMegabytesEachWay(
+      type: String, protection: Protection, family: AddressFamily
+    ) async throws {
       try await withTwoHosts { client, server in
-        var options = Tunnel.Options(protection)
+        var options = Tunnel.Options(protection, family)
         options.type = type
         let programs = [
           try server.startRsock(Tunnel.serverArguments(options)),

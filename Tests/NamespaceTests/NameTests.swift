@@ -90,6 +90,66 @@ extension NamespaceTests {
       }
     }
 
+    /// Both families; the address that the system names first is dead, or has no route.
+    @Test(arguments: ["tcp", "udp"])
+    func theFirstFamilyThatAnswersIsTaken(type: String) async throws {
+      try await withTwoHosts { client, server in
+        let names = try Names(of: client, server)
+        defer { names.remove() }
+        var options = Tunnel.Options()
+        options.type = type
+        let target = try UDPSocket(in: server.namespace, local: Tunnel.exit)
+        let serving = try server.startRsock(Tunnel.serverArguments(options))
+        try serving.waitForText("server ready")
+        // Of this kind the system names IPv6 first, of the other ones IPv4 (RFC 6724).
+        try client.run(
+          "ip", "address", "add", "2001:db8:77::1/64", "dev", Host.interface, "nodad")
+        let cases: [(others: [String], address: IPAddress)] = [
+          (["2001:db8:77::99", "2001:db8::1"], server.address), (["10.77.1.99"], server.address6),
+        ]
+        for (others, address) in cases {
+          let lines = (others + ["\(address)"]).map { "\($0) server.test\n" }
+          try names.set(lines.joined())
+          var arguments = try Tunnel.clientArguments(to: server, options)
+          arguments[2] = "server.test"
+          let start = now()
+          let program = try client.startRsock(arguments)
+          let app = try UDPSocket(in: client.namespace, remote: Tunnel.entrance)
+          _ = try Tunnel.join(app, target)
+          let time = now() - start
+          #expect(time < .seconds(2), "\(time): \(program.errors)")
+          #expect(program.errors.contains("server.test answers at \(address)"), "\(program.errors)")
+          let status = try client.runRsock(["status"]).output
+          #expect(status.contains("to server.test (\(address))"), "\(status)")
+          #expect(try program.terminate() == .exited(0), "\(program.errors)")
+        }
+        #expect(try serving.terminate() == .exited(0), "\(serving.errors)")
+      }
+    }
+
+    /// `localhost` has two addresses; the app listens at one of them.
+    @Test(arguments: ["127.0.0.1", "::1"])
+    func theTargetIsWhereItListens(address: String) async throws {
+      try await withTwoHosts { client, server in
+        let names = try Names(of: server)
+        defer { names.remove() }
+        try names.set("127.0.0.1 localhost\n::1 localhost\n")
+        let exit = Endpoint(try #require(IPAddress(address)), 9999)
+        let target = try UDPSocket(in: server.namespace, local: exit)
+        let serving = try server.startRsock(["server", "-t", "localhost:9999"])
+        try serving.waitForText("localhost is ")
+        let program = try client.startRsock(Tunnel.clientArguments(to: server))
+        let app = try UDPSocket(in: client.namespace, remote: Tunnel.entrance)
+        let flow = try Tunnel.join(app, target)
+        #expect(!serving.errors.contains("refuses datagrams"), "\(serving.errors)")
+        // Once something listens there, that is where flows go, whether it listens or not.
+        try app.send([1])
+        #expect(try target.receive()?.from == flow)
+        #expect(try program.terminate() == .exited(0), "\(program.errors)")
+        #expect(try serving.terminate() == .exited(0), "\(serving.errors)")
+      }
+    }
+
     /// The resolver has no capability, can gain none, and does not outlive rsock.
     @Test func theResolverHasNoPrivileges() async throws {
       try await withTwoHosts { client, server in

@@ -14,6 +14,7 @@ extension NamespaceTests {
           [
             { try await restartServer(after: .seconds(1), Tunnel.Options(protection)) },
             { try await restartServer(after: .seconds(10), Tunnel.Options(protection)) },
+            { try await restartServer(after: .seconds(1), Tunnel.Options(protection, .ipv6)) },
           ]
         })
     }

@@ -15,6 +15,13 @@ extension NamespaceTests {
         up: load, down: load, Tunnel.Options(protection), offloads: offloads, paced: true)
     }
 
+    /// The router translates IPv6 addresses, too.
+    @Test(arguments: Protection.allCases)
+    func bothWaysOnIPv6(protection: Protection) async throws {
+      let load = Load(size: 1400, rate: 10_000, duration: .seconds(4))
+      try await judge(up: load, down: load, Tunnel.Options(protection, .ipv6), paced: true)
+    }
+
     @Test(arguments: Protection.allCases)
     func twoHundredMegabytesUpOnly(protection: Protection) async throws {
       let load = Load(size: 1400, rate: 25_000, count: 150_000)

@@ -8,15 +8,16 @@ import Wire
 extension NamespaceTests {
   @Suite(.timeLimit(.minutes(3))) struct UDPTests {
     @Test(arguments: [
-      ("udp", Protection.plain, Offloads.off), ("udp", .sealed, .on), ("all", .plain, .on),
-      ("all", .sealed, .off),
+      ("udp", Protection.plain, Offloads.off, AddressFamily.ipv4), ("udp", .sealed, .on, .ipv4),
+      ("all", .plain, .on, .ipv4), ("all", .sealed, .off, .ipv4), ("udp", .sealed, .off, .ipv6),
+      ("all", .plain, .on, .ipv6),
     ])
     func twentyThousandASecondEachWay(
-      type: String, protection: Protection, offloads: Offloads
+      type: String, protection: Protection, offloads: Offloads, family: AddressFamily
     ) async throws {
       try await withTwoHosts(offloads: offloads) { client, server in
         let capture = try Capture(in: server.namespace, Datagrams())
-        var options = options(type, protection)
+        var options = options(type, protection, family)
         // Else one flow keeps to one of the carriers.
         if type == "all" { options.client = ["--schedule=random"] }
         let tunnel = try Tunnel(from: client, to: server, options)
@@ -54,12 +55,14 @@ extension NamespaceTests {
 
     @Test func answersLeaveFromTheAddressThatWasSpokenTo() async throws {
       try await together(
-        ["udp", "all"].map { type in
+        [("udp", "10.77.1.22/24"), ("all", "10.77.1.22/24"), ("udp", "fd77:1::22/64")].map {
+          type, network in
           {
             try await withTwoHosts { client, server in
-              try server.run("ip", "address", "add", "10.77.1.22/24", "dev", Host.interface)
-              let second = server.at(IPAddress("10.77.1.22")!)
-              let tunnel = try Tunnel(from: client, to: second, options(type, .plain))
+              try server.run("ip", "address", "add", network, "dev", Host.interface)
+              let address = try #require(IPAddress(network.prefix { $0 != "/" }))
+              let tunnel = try Tunnel(
+                from: client, to: server.at(address), options(type, .plain, address.family))
               let load = Load(size: 1000, rate: 2000, count: 2000)
               let (up, down) = try tunnel.exchange(up: load, down: load)
               #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
@@ -77,6 +80,7 @@ extension NamespaceTests {
             { try await restartServer(after: .seconds(10), options("all", protection)) },
             { try await breakLink(atClient: protection == .plain, options("udp", protection)) },
             { try await breakLink(atClient: protection == .sealed, options("all", protection)) },
+            { try await restartServer(after: .seconds(1), options("udp", protection, .ipv6)) },
           ]
         })
     }
@@ -170,8 +174,10 @@ extension NamespaceTests {
   }
 }
 
-private func options(_ type: String, _ protection: Protection) -> Tunnel.Options {
-  var options = Tunnel.Options(protection)
+private func options(
+  _ type: String, _ protection: Protection, _ family: AddressFamily = .ipv4
+) -> Tunnel.Options {
+  var options = Tunnel.Options(protection, family)
   options.type = type
   return options
 }
@@ -205,13 +211,15 @@ private struct Datagrams: PacketObserver {
   private(set) var samples: [IPAddress: [[UInt8]]] = [:]
 
   mutating func observe(_ packet: CapturedPacket, bytes: RawSpan) {
-    if bytes.byte(at: 6) & 0x3F != 0 || bytes.byte(at: 7) != 0 { fragments += 1 }
-    guard bytes.byte(at: 9) == 17 else {
-      others += bytes.byte(at: 9) == 6 ? 1 : 0
+    if packet.isFragment { fragments += 1 }
+    let isIPv4 = bytes.byte(at: 0) >> 4 == 4
+    let number = bytes.byte(at: isIPv4 ? 9 : 6)
+    guard number == 17 else {
+      others += number == 6 ? 1 : 0
       return
     }
     datagrams += 1
-    let source = IPAddress(ipv4: bytes.be32(at: 12))
+    let source = bytes.addresses.source
     guard samples[source, default: []].count < 300, (30...1500).contains(bytes.byteCount) else {
       return
     }

@@ -11,6 +11,9 @@
 // tcp_rmem is the kernel's default for machines of some gigabytes; the window scale follows from it
 // (`tcp_select_initial_window`).
 
+//
+// Those of IPv6 were captured in the same way, from 2001:db8::1 to 2001:db8::2.
+
 /// Segments that a real kernel sent.
 public enum KernelSegments {
   /// The client's SYN: window 64240, MSS 1460, NOP, NOP, SACK permitted, NOP, window scale 7.
@@ -84,7 +87,38 @@ public enum KernelSegments {
       27199c41 00000000 01020305 50140000 646b0000
       """)
 
-  /// All of them, in the order that they were sent.
+  /// The same of IPv6, from a connection of its own: window 64800, MSS 1440.
+  public static let synOfIPv6 = bytes(
+    hex: """
+      600745ba 00200640 20010db8 00000000 00000000 00000001 20010db8 00000000 00000000 00000002
+      9c402711 983892a8 00000000 8002fd20 285d0000 020405a0 01010402 01030307
+      """)
+
+  /// The SYN-ACK, with a flow label of the server's own.
+  public static let synAckOfIPv6 = bytes(
+    hex: """
+      60021238 00200640 20010db8 00000000 00000000 00000002 20010db8 00000000 00000000 00000001
+      27119c40 cccfd6c6 983892a9 8012fd20 84b50000 020405a0 01010402 01030307
+      """)
+
+  /// `hello, kernel`, with the flow label of the SYN.
+  public static let dataOfIPv6 = bytes(
+    hex: """
+      600745ba 00210640 20010db8 00000000 00000000 00000001 20010db8 00000000 00000000 00000002
+      9c402711 983892a9 cccfd6c7 501801fb 1c430000 68656c6c 6f2c206b 65726e65 6c
+      """)
+
+  /// The server's FIN, which acknowledges the client's.
+  public static let finAckOfIPv6 = bytes(
+    hex: """
+      60021238 00140640 20010db8 00000000 00000000 00000002 20010db8 00000000 00000000 00000001
+      27119c40 cccfd6c7 983892b7 501101fb c08a0000
+      """)
+
+  /// All of IPv6.
+  public static let allOfIPv6 = [synOfIPv6, synAckOfIPv6, dataOfIPv6, finAckOfIPv6]
+
+  /// All of IPv4, in the order that they were sent.
   public static let all = [
     syn, synAck, ack, data, dataAck, fin, finAck, lastAck, reset, resetOfSYN,
   ]

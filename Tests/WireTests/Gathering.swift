@@ -17,7 +17,7 @@ extension Checksum {
   /// (`skb_checksum_help`): over everything from the TCP header on, the field included.
   static func completing(partial packet: [UInt8]) -> UInt16 {
     var checksum = Checksum()
-    checksum.add(packet.rawSpan.extracting(20..<packet.count))
+    checksum.add(packet.rawSpan.extracting((packet[0] >> 4 == 4 ? 20 : 40)..<packet.count))
     return checksum.value
   }
 }

@@ -8,7 +8,7 @@ import Wire
   /// Every parser over the same bytes; what they found is counted, so that none is optimized away.
   private static func parseEverything(_ bytes: RawSpan) -> Int {
     var found = 0
-    if let packet = IPv4Packet(bytes) {
+    if let packet = IPPacket(bytes) {
       found += 1
       if TCPSegment.isChecksumValid(of: packet) { found += 1 }
       found += parseSegment(packet.payload)
@@ -64,7 +64,7 @@ import Wire
 
   @Test func mutatedSegmentsNeverTrap() {
     var random = SplitMix64(seed: 6)
-    let seeds = KernelSegments.all
+    let seeds = KernelSegments.all + KernelSegments.allOfIPv6
     var found = 0
     for round in 0..<200_000 {
       var segment = seeds[round % seeds.count]

@@ -165,14 +165,47 @@ private func packets(_ lengths: [Int]) -> PacketBatch {
     #expect(!first.isEmpty)
   }
 
-  @Test func largestRunFitsAnIPv4Packet() {
+  @Test func largestRunFitsAPacketOfEitherFamily() {
     let payload = [UInt8](repeating: 1, count: SegmentBatch.runPayloadLimit)
-    var batch = SegmentBatch(runs: 1, pieces: 2, arenaSize: 70_000)
-    #expect(batch.beginRun(channel: nil) == true)
-    #expect(batch.append(copying: payload.rawSpan) == true)
-    batch.finish()
-    let packet = batch.packet(0, gatheredFrom: PacketBatch(capacity: 0, slotSize: 0))
-    #expect(packet.count == 65_535)
-    #expect(packet.rawSpan.be16(at: 2) == 65_535)
+    var batch = SegmentBatch(runs: 2, pieces: 4, arenaSize: 140_000)
+    for address in [source, IPAddress("2001:db8::1")!] {
+      #expect(batch.beginRun(channel: nil, family: address.family) == true)
+      #expect(batch.append(copying: payload.rawSpan) == true)
+      batch.finishRun(tcp, from: address, to: address, identification: 7)
+    }
+    let packets = PacketBatch(capacity: 0, slotSize: 0)
+    let four = batch.packet(0, gatheredFrom: packets)
+    #expect(four.count == 65_515)
+    #expect(four.rawSpan.be16(at: 2) == 65_515)
+    let six = batch.packet(1, gatheredFrom: packets)
+    #expect(six.count == 65_535)
+    #expect(six.rawSpan.be16(at: 4) == 65_495)
+  }
+
+  /// Runs of both families in one batch: each has the header of its own.
+  @Test func familiesMixInABatch() {
+    let addresses = [source, IPAddress("2001:db8::1")!, source, IPAddress("2001:db8::2")!]
+    var batch = SegmentBatch(runs: 4, pieces: 8, arenaSize: 1024)
+    for (index, address) in addresses.enumerated() {
+      #expect(batch.beginRun(channel: index, family: address.family, optionLength: 4) == true)
+      #expect(batch.append(copying: [UInt8(index), 2, 3].rawSpan) == true)
+      batch.finishRun(
+        tcp, from: address, to: address, identification: 7, flowLabel: 0xABCDE,
+        options: [2, 4, 5, 180].rawSpan)
+    }
+    let packets = PacketBatch(capacity: 0, slotSize: 0)
+    for (index, address) in addresses.enumerated() {
+      let bytes = batch.packet(index, gatheredFrom: packets)
+      guard let packet = IPPacket(bytes.rawSpan), let segment = TCPSegment(packet.payload) else {
+        Issue.record("run \(index) is no packet")
+        continue
+      }
+      #expect(batch[index].isIPv4 == address.isIPv4)
+      #expect(batch[index].ipHeaderLength == packet.headerLength)
+      #expect(packet.source == address && packet.destination == address)
+      #expect(packet.payload.byteCount == 27 && segment.options.byteCount == 4)
+      #expect(segment.payload.byte(at: 0) == UInt8(index))
+      #expect(address.isIPv4 || bytes.rawSpan.be32(at: 0) == 0x600A_BCDE)
+    }
   }
 }

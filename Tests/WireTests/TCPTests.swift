@@ -15,7 +15,7 @@ private struct Parts: Hashable {
   var isChecksumValid: Bool
 
   init?(_ bytes: [UInt8]) {
-    guard let packet = IPv4Packet(bytes.rawSpan), packet.protocolNumber == 6,
+    guard let packet = IPPacket(bytes.rawSpan), packet.protocolNumber == 6,
       let segment = TCPSegment(packet.payload)
     else { return nil }
     source = Endpoint(packet.source, segment.sourcePort)
@@ -72,10 +72,12 @@ extension TCPOptions {
     #expect(try #require(Parts(KernelSegments.resetOfSYN)).flags == [.rst, .ack])
   }
 
-  @Test(arguments: KernelSegments.all)
+  @Test(arguments: KernelSegments.all + KernelSegments.allOfIPv6)
   func checksumIsValidAndCoversEveryByte(segment: [UInt8]) throws {
     #expect(try #require(Parts(segment)).isChecksumValid)
-    for offset in [12, 16] + Array(20..<segment.count) where offset != 32 {  // 32: data offset
+    let start = segment[0] >> 4 == 4 ? 20 : 40
+    // Both addresses, and TCP but for its data offset.
+    for offset in [start - 8, start - 4] + Array(start..<segment.count) where offset != start + 12 {
       var damaged = segment
       damaged[offset] ^= 0x10
       #expect(try #require(Parts(damaged)).isChecksumValid == false, "byte \(offset)")
@@ -83,7 +85,7 @@ extension TCPOptions {
   }
 
   /// The same fields through our emitters give the kernel's bytes, checksums included.
-  @Test(arguments: KernelSegments.all)
+  @Test(arguments: KernelSegments.all + KernelSegments.allOfIPv6)
   func emittedAgainIsTheSame(segment: [UInt8]) throws {
     let ours = try #require(emit(like: segment))
     #expect(ours == segment)
@@ -91,7 +93,7 @@ extension TCPOptions {
 
   /// The same through a batch, the checksum completed as the kernel's offload does it: over the
   /// partial sum that the field holds.
-  @Test(arguments: KernelSegments.all)
+  @Test(arguments: KernelSegments.all + KernelSegments.allOfIPv6)
   func builtInBatchIsTheSame(segment: [UInt8]) throws {
     let ours = try #require(build(like: segment))
     #expect(ours == segment)
@@ -99,40 +101,52 @@ extension TCPOptions {
 }
 
 private func emit(like segment: [UInt8]) -> [UInt8]? {
-  guard let packet = IPv4Packet(segment.rawSpan), let tcp = TCPSegment(packet.payload) else {
+  guard let packet = IPPacket(segment.rawSpan), let tcp = TCPSegment(packet.payload) else {
     return nil
   }
-  let ip = IPv4Header(
-    source: packet.source, destination: packet.destination,
-    identification: segment.rawSpan.be16(at: 4), protocolNumber: packet.protocolNumber,
-    payloadLength: packet.payload.byteCount)
   var emitted = segment
-  for offset in 0..<40 { emitted[offset] = 0xA5 }
+  let start = packet.headerLength
+  for offset in 0..<start + 20 { emitted[offset] = 0xA5 }
+  let (source, destination, length) = (packet.source, packet.destination, packet.payload.byteCount)
   let header = TCPHeader(tcp)
   let optionLength = tcp.options.byteCount
   emitted.withMutableRawSpan {
-    ip.emit(into: &$0)
-    header.emit(into: &$0, at: 20, optionLength: optionLength, checksum: 0)
+    if source.isIPv4 {
+      IPv4Header(
+        source: source, destination: destination, identification: segment.rawSpan.be16(at: 4),
+        protocolNumber: 6, payloadLength: length
+      ).emit(into: &$0)
+    } else {
+      IPv6Header(
+        source: source, destination: destination, flowLabel: segment.rawSpan.be32(at: 0),
+        nextHeader: 6, payloadLength: length
+      ).emit(into: &$0)
+    }
+    header.emit(into: &$0, at: start, optionLength: optionLength, checksum: 0)
   }
   let checksum = tcpChecksum(of: emitted.rawSpan)
-  emitted.withMutableRawSpan { $0.set(checksum, at: 20 + TCPHeader.checksumOffset) }
+  emitted.withMutableRawSpan { $0.set(checksum, at: start + TCPHeader.checksumOffset) }
   return emitted
 }
 
 private func build(like segment: [UInt8]) -> [UInt8]? {
-  guard let packet = IPv4Packet(segment.rawSpan), let tcp = TCPSegment(packet.payload) else {
+  guard let packet = IPPacket(segment.rawSpan), let tcp = TCPSegment(packet.payload) else {
     return nil
   }
   var batch = SegmentBatch(runs: 1, pieces: 2, arenaSize: 256)
-  guard batch.beginRun(channel: nil, optionLength: tcp.options.byteCount) else { return nil }
+  guard
+    batch.beginRun(
+      channel: nil, family: packet.source.family, optionLength: tcp.options.byteCount)
+  else { return nil }
   if tcp.payload.byteCount > 0 { guard batch.append(copying: tcp.payload) else { return nil } }
   batch.finishRun(
     TCPHeader(tcp), from: packet.source, to: packet.destination,
-    identification: segment.rawSpan.be16(at: 4), options: tcp.options)
+    identification: segment.rawSpan.be16(at: 4), flowLabel: segment.rawSpan.be32(at: 0),
+    options: tcp.options)
   let packets = PacketBatch(capacity: 0, slotSize: 0)
   var built = batch.packet(0, gatheredFrom: packets)
   let completed = Checksum.completing(partial: built)
-  built.withMutableRawSpan { $0.set(completed, at: 20 + TCPHeader.checksumOffset) }
+  built.withMutableRawSpan { $0.set(completed, at: packet.headerLength + TCPHeader.checksumOffset) }
   return built
 }
 
@@ -147,7 +161,7 @@ extension TCPHeader {
 
 /// The checksum of the TCP segment in an IPv4 packet whose checksum field is zero.
 private func tcpChecksum(of bytes: RawSpan) -> UInt16 {
-  guard let packet = IPv4Packet(bytes) else { return 0 }
+  guard let packet = IPPacket(bytes) else { return 0 }
   var checksum = Checksum()
   checksum.addPseudoHeader(
     source: packet.source, destination: packet.destination, protocolNumber: 6,
@@ -200,7 +214,7 @@ private func tcpChecksum(of bytes: RawSpan) -> UInt16 {
   @Test func packetsAreParsedOnlyWhenWhole() {
     for segment in KernelSegments.all {
       for length in 0..<segment.count {
-        let isParsed = IPv4Packet(segment.rawSpan.extracting(0..<length)) != nil
+        let isParsed = IPPacket(segment.rawSpan.extracting(0..<length)) != nil
         #expect(!isParsed, "\(length) of \(segment.count) bytes")
       }
     }

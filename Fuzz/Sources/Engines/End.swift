@@ -192,7 +192,7 @@ final class End {
   /// What is sent is what a peer reads without complaint.
   private func inspect(_ run: SegmentRun, _ bytes: RawSpan) {
     require(run.segmentCount <= SegmentBatch.runLimit, "a run is one send")
-    guard let packet = IPv4Packet(bytes), let segment = TCPSegment(packet.payload) else {
+    guard let packet = IPPacket(bytes), let segment = TCPSegment(packet.payload) else {
       return require(false, "a packet is one")
     }
     require(segment.payload.byteCount == run.payloadLength, "the payload is what the run says")
@@ -215,7 +215,7 @@ final class End {
       case .flowClosed(let flow): flows.remove(flow)
       case .stranger(let stranger): receive(stranger)
       case .channelMoved, .connected, .disconnected, .unanswered, .sessionEnded,
-        .versionMismatch, .cipherMismatch:
+        .versionMismatch, .cipherMismatch, .serverAnswered:
         break
       }
     }

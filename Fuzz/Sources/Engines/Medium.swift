@@ -51,7 +51,7 @@ struct Medium {
   }
 
   private mutating func observe(_ bytes: RawSpan, _ direction: Direction) {
-    guard let packet = IPv4Packet(bytes), let segment = TCPSegment(packet.payload) else { return }
+    guard let packet = IPPacket(bytes), let segment = TCPSegment(packet.payload) else { return }
     let source = Endpoint(packet.source, segment.sourcePort)
     let destination = Endpoint(packet.destination, segment.destinationPort)
     let (client, server) =

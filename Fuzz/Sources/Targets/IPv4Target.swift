@@ -5,7 +5,7 @@ import Wire
 
 extension FuzzTarget {
   static let ipv4 = FuzzTarget(name: "ipv4") { input in
-    guard let packet = IPv4Packet(input) else { return }
+    guard let packet = IPPacket(input), packet.source.isIPv4 else { return }
     require(
       packet.headerLength + packet.payload.byteCount <= input.byteCount, "a packet is inside")
     require(
@@ -16,7 +16,7 @@ extension FuzzTarget {
       protocolNumber: packet.protocolNumber, payloadLength: packet.payload.byteCount)
     var bytes = [UInt8](repeating: 0, count: IPv4Header.byteCount + packet.payload.byteCount)
     bytes.withMutableRawSpan { header.emit(into: &$0) }
-    guard let again = IPv4Packet(bytes.rawSpan) else {
+    guard let again = IPPacket(bytes.rawSpan) else {
       return require(false, "a header that is written can be read")
     }
     require(
@@ -36,13 +36,15 @@ extension FuzzTarget {
   }
 }
 
-/// The sum over the pseudo-header and the payload, two bytes at a time.
-private func plainSum(of packet: borrowing IPv4Packet) -> UInt64 {
+/// The sum over the pseudo-header of either family and the payload, two bytes at a time.
+func plainSum(of packet: borrowing IPPacket) -> UInt64 {
   let payload = packet.payload
-  let (source, destination) = (packet.source.ipv4, packet.destination.ipv4)
   var sum = UInt64(6 + payload.byteCount)
-  for word in [source >> 16, source & 0xFFFF, destination >> 16, destination & 0xFFFF] {
-    sum += UInt64(word)
+  for address in [packet.source, packet.destination] {
+    let halves = address.isIPv4 ? [UInt64(address.ipv4)] : [address.high, address.low]
+    for half in halves {
+      for shift in [48, 32, 16, 0] as [UInt64] { sum += half >> shift & 0xFFFF }
+    }
   }
   for offset in 0..<payload.byteCount {
     sum += UInt64(payload.byte(at: offset)) << (offset % 2 == 0 ? 8 : 0)

@@ -38,20 +38,63 @@ static inline int cs_connect(int fd, uint32_t address, uint16_t port) {
 
 static inline int cs_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC); }
 
-static inline ssize_t cs_sendto(int fd, const void *bytes, size_t count, uint32_t address,
-                                uint16_t port) {
-  struct sockaddr_in name = cs_inet(address, port);
-  return sendto(fd, bytes, count, 0, (const struct sockaddr *)&name, sizeof name);
+// An address of either family as the two halves of its 16 bytes, IPv4 mapped.
+struct cs_ip {
+  uint64_t high;
+  uint64_t low;
+  uint16_t port;
+};
+
+static inline socklen_t cs_name(struct cs_ip ip, struct sockaddr_storage *name) {
+  memset(name, 0, sizeof *name);
+  if (ip.high == 0 && ip.low >> 32 == 0xFFFF) {
+    struct sockaddr_in inet = cs_inet((uint32_t)ip.low, ip.port);
+    memcpy(name, &inet, sizeof inet);
+    return sizeof inet;
+  }
+  struct sockaddr_in6 *inet6 = (struct sockaddr_in6 *)name;
+  inet6->sin6_family = AF_INET6;
+  inet6->sin6_port = htons(ip.port);
+  for (int i = 0; i < 8; i++) {
+    inet6->sin6_addr.s6_addr[i] = (uint8_t)(ip.high >> (56 - 8 * i));
+    inet6->sin6_addr.s6_addr[8 + i] = (uint8_t)(ip.low >> (56 - 8 * i));
+  }
+  return sizeof *inet6;
 }
 
-static inline ssize_t cs_recvfrom(int fd, void *bytes, size_t count, uint32_t *address,
-                                  uint16_t *port) {
-  struct sockaddr_in name;
+static inline int cs_bind_ip(int fd, struct cs_ip ip) {
+  struct sockaddr_storage name;
+  socklen_t size = cs_name(ip, &name);
+  return bind(fd, (const struct sockaddr *)&name, size);
+}
+
+static inline int cs_connect_ip(int fd, struct cs_ip ip) {
+  struct sockaddr_storage name;
+  socklen_t size = cs_name(ip, &name);
+  return connect(fd, (const struct sockaddr *)&name, size);
+}
+
+static inline ssize_t cs_sendto(int fd, const void *bytes, size_t count, struct cs_ip ip) {
+  struct sockaddr_storage name;
+  socklen_t size = cs_name(ip, &name);
+  return sendto(fd, bytes, count, 0, (const struct sockaddr *)&name, size);
+}
+
+static inline ssize_t cs_recvfrom(int fd, void *bytes, size_t count, struct cs_ip *ip) {
+  struct sockaddr_storage name;
   socklen_t size = sizeof name;
   ssize_t received = recvfrom(fd, bytes, count, 0, (struct sockaddr *)&name, &size);
-  if (received >= 0) {
-    *address = ntohl(name.sin_addr.s_addr);
-    *port = ntohs(name.sin_port);
+  if (received < 0) return received;
+  if (name.ss_family == AF_INET) {
+    const struct sockaddr_in *inet = (const struct sockaddr_in *)&name;
+    *ip = (struct cs_ip){0, 0xFFFF00000000u | ntohl(inet->sin_addr.s_addr), ntohs(inet->sin_port)};
+    return received;
+  }
+  const struct sockaddr_in6 *inet6 = (const struct sockaddr_in6 *)&name;
+  *ip = (struct cs_ip){0, 0, ntohs(inet6->sin6_port)};
+  for (int i = 0; i < 8; i++) {
+    ip->high = ip->high << 8 | inet6->sin6_addr.s6_addr[i];
+    ip->low = ip->low << 8 | inet6->sin6_addr.s6_addr[8 + i];
   }
   return received;
 }

@@ -65,7 +65,9 @@ struct ConnectionTracker {
 
   private static func key(_ packet: Packet) -> Key {
     let (one, other) = (packet.source, packet.destination)
-    let isFirst = (one.address.ipv4, one.port) < (other.address.ipv4, other.port)
+    let isFirst =
+      (one.address.high, one.address.low, one.port)
+      < (other.address.high, other.address.low, other.port)
     return isFirst ? Key(first: one, second: other) : Key(first: other, second: one)
   }
 

@@ -23,6 +23,8 @@ final class Host {
   var path: Path
   /// Whether dials find a way.
   var hasRoute = true
+  /// Addresses to which they do not.
+  var unreachable: Set<IPAddress> = []
   /// Whether arrivals are kept.
   var keepsArrivals = true
   private(set) var arrivals: [Arrival] = []
@@ -178,6 +180,12 @@ final class Host {
     finish(at: now)
   }
 
+  /// Tells the engine the server's addresses.
+  func setServers(_ addresses: [IPAddress], at now: Instant) {
+    engine.setServers(addresses, at: now)
+    finish(at: now)
+  }
+
   func reconnect(at now: Instant) {
     engine.reconnect(at: now)
     finish(at: now)
@@ -241,14 +249,16 @@ final class Host {
       case .channelMoved(let channel, let tuple): channels[channel] = tuple
       case .channelClosed(let channel, _): channels[channel] = nil
       case .flowClosed, .connected, .disconnected, .unanswered, .sessionEnded, .versionMismatch,
-        .cipherMismatch, .stranger:
+        .cipherMismatch, .stranger, .serverAnswered:
         break
       }
     }
   }
 
   private func dial(_ slot: Int, _ remote: Endpoint, at now: Instant) {
-    guard hasRoute else { return engine.dialFailed(slot: slot, at: now) }
+    guard hasRoute, !unreachable.contains(remote.address) else {
+      return engine.dialFailed(slot: slot, at: now)
+    }
     let tuple = FourTuple(local: Endpoint(address, nextPort), remote: remote)
     nextPort = nextPort == .max ? 32_768 : nextPort + 1
     let channel = engine.dial(slot: slot, tuple: tuple, path: path, into: &segments, at: now)

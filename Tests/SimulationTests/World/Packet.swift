@@ -1,27 +1,30 @@
-// A packet between the two engines: whole IPv4 bytes, and what a middlebox reads in them.
+// A packet between the two engines: whole IP bytes, and what a middlebox reads in them.
 
 import Samples
 import Wire
 
-/// One IPv4 packet with a TCP segment or a UDP datagram, headers complete.
+/// One IP packet with a TCP segment or a UDP datagram, headers complete.
 struct Packet {
   var bytes: [UInt8]
   /// Of datagrams that were merged into one: the size of each but the last, else 0.
   var segmentSize = 0
 
-  var isUDP: Bool { bytes.count >= 28 && bytes[9] == 17 }
-
-  private static let tcpStart = IPv4Header.byteCount
-
-  var source: Endpoint { Endpoint(address(at: 12), number16(at: Self.tcpStart)) }
-  var destination: Endpoint { Endpoint(address(at: 16), number16(at: Self.tcpStart + 2)) }
-  var sequence: UInt32 { number32(at: Self.tcpStart + 4) }
-  var acknowledgment: UInt32 { number32(at: Self.tcpStart + 8) }
-  var flags: TCPFlags { isUDP ? [] : TCPFlags(rawValue: bytes[Self.tcpStart + 13]) }
-  var window: Int { Int(number16(at: Self.tcpStart + 14)) }
-  var headerLength: Int {
-    Self.tcpStart + (isUDP ? 8 : Int(bytes[Self.tcpStart + 12] >> 4) * 4)
+  var isUDP: Bool {
+    bytes.count >= 28 && bytes.count >= tcpStart + 8 && bytes[isIPv4 ? 9 : 6] == 17
   }
+
+  private var isIPv4: Bool { bytes[0] >> 4 == 4 }
+  private var tcpStart: Int { isIPv4 ? IPv4Header.byteCount : IPv6Header.byteCount }
+
+  var source: Endpoint { Endpoint(bytes.rawSpan.addresses.source, number16(at: tcpStart)) }
+  var destination: Endpoint {
+    Endpoint(bytes.rawSpan.addresses.destination, number16(at: tcpStart + 2))
+  }
+  var sequence: UInt32 { number32(at: tcpStart + 4) }
+  var acknowledgment: UInt32 { number32(at: tcpStart + 8) }
+  var flags: TCPFlags { isUDP ? [] : TCPFlags(rawValue: bytes[tcpStart + 13]) }
+  var window: Int { Int(number16(at: tcpStart + 14)) }
+  var headerLength: Int { tcpStart + (isUDP ? 8 : Int(bytes[tcpStart + 12] >> 4) * 4) }
   var payloadLength: Int { bytes.count - headerLength }
   var isPureAcknowledgment: Bool { flags == .ack && payloadLength == 0 }
   /// The sequence number behind the segment; SYN and FIN count.
@@ -33,7 +36,7 @@ struct Packet {
   var firstByte: UInt8? { payloadLength > 0 ? bytes[headerLength] : nil }
 
   var options: TCPOptions {
-    TCPOptions(parsing: bytes.rawSpan.extracting(Self.tcpStart + 20..<headerLength))
+    TCPOptions(parsing: bytes.rawSpan.extracting(tcpStart + 20..<headerLength))
   }
 
   private func number16(at offset: Int) -> UInt16 {
@@ -42,10 +45,6 @@ struct Packet {
 
   func number32(at offset: Int) -> UInt32 {
     UInt32(number16(at: offset)) << 16 | UInt32(number16(at: offset + 2))
-  }
-
-  private func address(at offset: Int) -> IPAddress {
-    IPAddress(ipv4: number32(at: offset))
   }
 
   private mutating func set16(_ value: Int, at offset: Int) {
@@ -58,25 +57,30 @@ struct Packet {
     set16(Int(value & 0xFFFF), at: offset + 2)
   }
 
-  mutating func setSourcePort(_ port: UInt16) { set16(Int(port), at: Self.tcpStart) }
+  mutating func setSourcePort(_ port: UInt16) { set16(Int(port), at: tcpStart) }
 
-  mutating func setDestinationPort(_ port: UInt16) { set16(Int(port), at: Self.tcpStart + 2) }
+  mutating func setDestinationPort(_ port: UInt16) { set16(Int(port), at: tcpStart + 2) }
 
   /// Makes length and checksums right again after a change.
   mutating func complete() {
-    set16(bytes.count, at: 2)
-    set16(0, at: 10)
-    set16(Int(Self.checksum(bytes[..<Self.tcpStart], adding: 0)), at: 10)
-    guard !isUDP else {
-      // No checksum (RFC 768): nobody here looks at it.
-      return set16(bytes.count - Self.tcpStart, at: Self.tcpStart + 4)
+    let length = bytes.count - tcpStart
+    if isIPv4 {
+      set16(bytes.count, at: 2)
+      set16(0, at: 10)
+      set16(Int(Self.checksum(bytes[..<tcpStart], adding: 0)), at: 10)
+    } else {
+      set16(length, at: 4)
     }
-    set16(0, at: Self.tcpStart + 16)
-    let length = bytes.count - Self.tcpStart
+    // No checksum: nobody here looks at it.
+    guard !isUDP else { return set16(length, at: tcpStart + 4) }
+    set16(0, at: tcpStart + 16)
     var pseudo = UInt64(6 + length)
-    for offset in stride(from: 12, to: 20, by: 2) { pseudo += UInt64(number16(at: offset)) }
-    let sum = Self.checksum(bytes[Self.tcpStart...], adding: pseudo)
-    set16(Int(sum), at: Self.tcpStart + 16)
+    // Both addresses are the end of the header, of either version.
+    for offset in stride(from: isIPv4 ? 12 : 8, to: tcpStart, by: 2) {
+      pseudo += UInt64(number16(at: offset))
+    }
+    let sum = Self.checksum(bytes[tcpStart...], adding: pseudo)
+    set16(Int(sum), at: tcpStart + 16)
   }
 
   /// RFC 1071, two bytes at a time: not the code under test.
@@ -100,10 +104,10 @@ struct Packet {
       let end = min(start + segmentSize, payloadLength)
       var part = Packet(bytes: Array(bytes[..<headerLength]))
       part.bytes += bytes[headerLength + start..<headerLength + end]
-      part.set16(Int(number16(at: 4)) + index & 0xFFFF, at: 4)
-      if !isUDP { part.set32(sequence &+ UInt32(start), at: Self.tcpStart + 4) }
+      if isIPv4 { part.set16(Int(number16(at: 4)) + index & 0xFFFF, at: 4) }
+      if !isUDP { part.set32(sequence &+ UInt32(start), at: tcpStart + 4) }
       if !isUDP, end < payloadLength {
-        part.bytes[Self.tcpStart + 13] = flags.subtracting([.psh, .fin]).rawValue
+        part.bytes[tcpStart + 13] = flags.subtracting([.psh, .fin]).rawValue
       }
       part.complete()
       return part
@@ -118,15 +122,9 @@ struct Packet {
   static func datagram(from source: Endpoint, to destination: Endpoint, _ payload: [UInt8])
     -> Packet
   {
-    var packet = Packet(bytes: [UInt8](repeating: 0, count: 28))
-    packet.bytes.withMutableRawSpan { span in
-      IPv4Header(
-        source: source.address, destination: destination.address, identification: 0,
-        protocolNumber: 17, payloadLength: 8
-      ).emit(into: &span)
-      span.set(source.port, at: 20)
-      span.set(destination.port, at: 22)
-    }
+    var packet = empty(from: source.address, to: destination.address, protocolNumber: 17, room: 8)
+    packet.setSourcePort(source.port)
+    packet.setDestinationPort(destination.port)
     packet.bytes += payload
     packet.complete()
     return packet
@@ -137,19 +135,38 @@ struct Packet {
     from source: Endpoint, to destination: Endpoint, sequence: UInt32, acknowledgment: UInt32,
     flags: TCPFlags, window: UInt16 = 1000, payload: [UInt8] = []
   ) -> Packet {
-    var packet = Packet(bytes: [UInt8](repeating: 0, count: 40))
+    var packet = empty(from: source.address, to: destination.address, protocolNumber: 6, room: 20)
+    let start = packet.tcpStart
     packet.bytes.withMutableRawSpan { span in
-      IPv4Header(
-        source: source.address, destination: destination.address, identification: 0,
-        protocolNumber: 6, payloadLength: 20
-      ).emit(into: &span)
       TCPHeader(
         sourcePort: source.port, destinationPort: destination.port, sequence: sequence,
         acknowledgment: acknowledgment, flags: flags, window: window
-      ).emit(into: &span, at: 20, checksum: 0)
+      ).emit(into: &span, at: start, checksum: 0)
     }
     packet.bytes += payload
     packet.complete()
+    return packet
+  }
+
+  /// An IP header with so many zeros behind it.
+  private static func empty(
+    from source: IPAddress, to destination: IPAddress, protocolNumber: UInt8, room: Int
+  ) -> Packet {
+    let start = source.isIPv4 ? IPv4Header.byteCount : IPv6Header.byteCount
+    var packet = Packet(bytes: [UInt8](repeating: 0, count: start + room))
+    packet.bytes.withMutableRawSpan { span in
+      if source.isIPv4 {
+        IPv4Header(
+          source: source, destination: destination, identification: 0,
+          protocolNumber: protocolNumber, payloadLength: room
+        ).emit(into: &span)
+      } else {
+        IPv6Header(
+          source: source, destination: destination, flowLabel: 0, nextHeader: protocolNumber,
+          payloadLength: room
+        ).emit(into: &span)
+      }
+    }
     return packet
   }
 }

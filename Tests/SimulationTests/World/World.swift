@@ -44,6 +44,8 @@ final class World {
   static let serverAddress = IPAddress(ipv4: 0xC000_0201)
   private(set) var now = Instant(nanoseconds: 5_000_000_000_000)
   private(set) var server: Host
+  /// More addresses of the server's.
+  var otherAddresses: Set<IPAddress> = []
   private(set) var clients: [Host] = []
   var client: Host { clients[0] }
   var conditions = Conditions()
@@ -71,18 +73,21 @@ final class World {
 
   init(
     ports: ClosedRange<UInt16> = 10_001...10_010, maxChannels: Int = 16, clients: Int = 1,
-    seed: UInt64 = 1, secret: UInt64 = 99, configure: (inout EngineConfiguration) -> Void = { _ in }
+    seed: UInt64 = 1, secret: UInt64 = 99, family: AddressFamily = .ipv4,
+    configure: (inout EngineConfiguration) -> Void = { _ in }
   ) {
     random = SplitMix64(seed: seed)
     var served = EngineConfiguration(role: .server(ports: PortSet([ports])))
     configure(&served)
-    server = Host(served, address: Self.serverAddress, secret: secret, at: now)
+    let serverAddress = family == .ipv4 ? Self.serverAddress : IPAddress("2001:db8::2:1")!
+    server = Host(served, address: serverAddress, secret: secret, at: now)
     for number in 0..<clients {
       var configuration = EngineConfiguration(
         role: .client(
-          server: Self.serverAddress, ports: PortSet([ports]), maxChannels: maxChannels))
+          server: serverAddress, ports: PortSet([ports]), maxChannels: maxChannels))
       configure(&configuration)
-      let address = IPAddress(ipv4: 0x0A00_0001 + UInt32(number) << 8)
+      var address = IPAddress(ipv4: 0x0A00_0001 + UInt32(number) << 8)
+      if family == .ipv6 { address.high = 0x2001_0DB8_0001_0000 }
       self.clients.append(
         Host(configuration, address: address, secret: seed &* 31 &+ UInt64(number), at: now))
     }
@@ -100,7 +105,7 @@ final class World {
     var configuration = EngineConfiguration(
       role: .server(ports: PortSet([10_001...10_010])))
     configure(&configuration)
-    server = Host(configuration, address: Self.serverAddress, secret: secret, at: now)
+    server = Host(configuration, address: server.address, secret: secret, at: now)
   }
 
   /// A client process ends without a word.
@@ -193,7 +198,7 @@ final class World {
 
   /// Only the client makes a mapping; whatever passes keeps it.
   private func isMapped(_ packet: Packet, _ direction: Direction) -> Bool {
-    let isOutward = packet.destination.address == Self.serverAddress
+    let isOutward = isServers(packet.destination.address)
     let key =
       isOutward
       ? FourTuple(local: packet.source, remote: packet.destination)
@@ -201,6 +206,10 @@ final class World {
     guard isOutward || mappings[key].map({ now - $0 <= udpMemory }) ?? false else { return false }
     mappings[key] = now
     return true
+  }
+
+  private func isServers(_ address: IPAddress) -> Bool {
+    address == server.address || otherAddresses.contains(address)
   }
 
   private func count(_ packet: Packet, _ direction: Direction) {
@@ -237,7 +246,7 @@ final class World {
     while let first = rest.first {
       let batch = rest.prefix(64).prefix { $0.destination.address == first.destination.address }
       rest = rest.dropFirst(batch.count)
-      if first.destination.address == Self.serverAddress {
+      if isServers(first.destination.address) {
         server.receive(batch.filter { passes($0, trackerOf: .toClient) }, at: now)
       } else if let host = clients.last(where: { $0.address == first.destination.address }) {
         host.receive(batch.filter { passes($0, trackerOf: .toServer) }, at: now)
