@@ -23,8 +23,7 @@ public struct Path: Hashable, Sendable {
 
   /// The largest TCP payload of one segment without options, in bytes.
   func tcpSegmentSize(isIPv4: Bool) -> Int {
-    segmentSize(
-      behind: (isIPv4 ? IPv4Header.byteCount : IPv6Header.byteCount) + TCPHeader.byteCount)
+    segmentSize(behind: Carrier.tcp.headerByteCount(isIPv4: isIPv4))
   }
 }
 

@@ -83,7 +83,7 @@ extension TunnelEngine {
   private mutating func answer(
     _ payload: RawSpan, on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
-    guard !channels[index].carrier.hasSentClose, !channels[index].hasAnswered else { return }
+    guard !channels[index].hasSentClose, !channels[index].hasAnswered else { return }
     channels[index].hasAnswered = true
     let echo = payload.extracting(0..<min(payload.byteCount, Self.probeLimit))
     sendFrame(.answer, echo, on: index, into: &segments, at: now)

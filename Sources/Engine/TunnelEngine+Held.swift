@@ -61,7 +61,7 @@ extension TunnelEngine {
     into segments: inout SegmentBatch, at now: Instant
   ) -> DropReason? {
     let size = frameOverhead + prefix.byteCount + payload.byteCount
-    guard size <= channels[index].carrier.sendRoom else { return .windowFull }
+    guard size <= channels[index].sendRoom else { return .windowFull }
     guard beginRun(on: index, isControl: false, into: &segments) else { return .batchFull }
     guard
       appendFrame(prefix.type, prefix, flow: flow, copying: payload, on: index, into: &segments)

@@ -183,7 +183,7 @@ extension TunnelEngine {
   ) {
     guard beginRun(on: channel, isControl: false, into: &segments) else { return }
     run = OpenRun(
-      channel: channel, flow: flow, room: channels[channel].carrier.sendRoom,
+      channel: channel, flow: flow, room: channels[channel].sendRoom,
       limit: channels[channel].runLimit, segmentLimit: channels[channel].segmentSize)
   }
 
@@ -232,7 +232,7 @@ extension TunnelEngine {
   /// Whether the channel's window has room for so many bytes, or for a whole segment of them. A full one
   /// is looked at again later.
   private mutating func hasRoom(_ index: Int, for size: Int, at now: Instant) -> Bool {
-    if channels[index].carrier.sendRoom >= min(size, channels[index].segmentSize) { return true }
+    if channels[index].sendRoom >= min(size, channels[index].segmentSize) { return true }
     if channels[index].fullSince == nil {
       channels[index].fullSince = now
       reschedule(index, at: now)

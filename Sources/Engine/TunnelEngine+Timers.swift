@@ -116,7 +116,7 @@ extension TunnelEngine {
   ) {
     channels[index].fullSince = nil
     channels[index].tcp?.rewind()
-    if channels[index].carrier.sendRoom <= 0 { sendProbe(on: index, into: &segments, at: now) }
+    if channels[index].sendRoom <= 0 { sendProbe(on: index, into: &segments, at: now) }
   }
 
   private mutating func probe(_ index: Int, at now: Instant, into segments: inout SegmentBatch) {

@@ -33,14 +33,6 @@ enum CarrierState: Sendable {
     }
   }
 
-  /// How many more bytes of datagrams may be in flight now.
-  @inline(__always) var sendRoom: Int {
-    switch self {
-    case .tcp(let connection): connection.sendRoom
-    case .udp: UDPSegment.runRoom
-    }
-  }
-
   /// Client: what the server gave first, and a first message repeats to show that it is no old one.
   var cookie: UInt32 {
     switch self {
@@ -67,27 +59,23 @@ enum CarrierState: Sendable {
         isClient ? .opening : .answer, channel: channel, content: token + content)
     }
   }
-
-  /// Whether our close frame was sent.
-  var hasSentClose: Bool {
-    switch self {
-    case .tcp(let connection): connection.closeSequence != nil
-    case .udp(let connection): connection.hasSentClose
-    }
-  }
 }
 
 extension Channel {
   /// Which carrier it is.
-  var kind: Carrier { tcp == nil ? .udp : .tcp }
+  @inline(__always) var kind: Carrier { tcp == nil ? .udp : .tcp }
 
-  /// A copy of its connection, to be switched over.
+  /// A copy of its connection: for handshakes, not for each packet.
   var carrier: CarrierState {
-    @inline(__always) get {
-      guard let tcp else { return .udp(udp ?? UDPConnection()) }
-      return .tcp(tcp)
-    }
+    guard let tcp else { return .udp(udp ?? UDPConnection()) }
+    return .tcp(tcp)
   }
+
+  /// How many more bytes of datagrams may be in flight now.
+  @inline(__always) var sendRoom: Int { tcp?.sendRoom ?? UDPSegment.runRoom }
+
+  /// Whether our close frame was sent.
+  var hasSentClose: Bool { tcp?.closeSequence != nil || udp?.hasSentClose == true }
 }
 
 // What leaves on a channel.
@@ -95,7 +83,7 @@ extension TunnelEngine {
   /// Opens a run on the channel; control segments go by the socket that keeps the kernel's idea of the
   /// next hop fresh. False where the batch is full.
   func beginRun(on index: Int, isControl: Bool, into segments: inout SegmentBatch) -> Bool {
-    switch channels[index].carrier {
+    switch channels[index].kind {
     case .tcp:
       segments.beginRun(channel: isControl ? nil : index, family: channels[index].tuple.family)
     case .udp: segments.beginRun(on: channels[index].tuple, channel: channels[index].id)
@@ -110,7 +98,7 @@ extension TunnelEngine {
     into segments: inout SegmentBatch
   ) {
     channels[index].sent.count(segments: segmentCount, bytes: payloadLength)
-    switch channels[index].carrier {
+    switch channels[index].kind {
     case .tcp:
       // PSH only on a segment alone: a kernel would set it on a run's last segment, which software
       // GRO then lets overtake the others.
@@ -160,14 +148,14 @@ extension TunnelEngine {
 extension TunnelEngine {
   /// Makes a channel the one that is found by what its segments carry.
   mutating func list(_ index: Int) {
-    switch channels[index].carrier {
+    switch channels[index].kind {
     case .tcp: byTuple[channels[index].tuple] = index
     case .udp: byNumber[channels[index].id] = index
     }
   }
 
   mutating func unlist(_ index: Int) {
-    switch channels[index].carrier {
+    switch channels[index].kind {
     case .tcp: byTuple[channels[index].tuple] = nil
     case .udp: byNumber[channels[index].id] = nil
     }
@@ -175,7 +163,7 @@ extension TunnelEngine {
 
   /// Sends what opens a connection, the first time or again.
   mutating func sendOpening(on index: Int, into segments: inout SegmentBatch, at now: Instant) {
-    switch channels[index].carrier {
+    switch channels[index].kind {
     case .tcp: sendSYN(on: index, into: &segments)
     case .udp: sendKnock(on: index, into: &segments, at: now)
     }

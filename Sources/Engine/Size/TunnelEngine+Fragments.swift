@@ -46,7 +46,7 @@ extension TunnelEngine {
   private mutating func channel(
     after last: Int, for whole: OutgoingDatagram, _ size: Int, at now: Instant
   ) -> Int? {
-    if channels[last].carrier.sendRoom >= size { return last }
+    if channels[last].sendRoom >= size { return last }
     guard let other = pickChannel(for: whole, size, at: now), channels[other].segmentSize >= size
     else { return nil }
     return other
