@@ -110,10 +110,3 @@ extension FilterAssembler {
     place(found)
   }
 }
-
-extension IPAddress {
-  /// The address as four numbers of 32 bits.
-  fileprivate var words: [UInt32] {
-    [high >> 32, high, low >> 32, low].map { UInt32(truncatingIfNeeded: $0) }
-  }
-}

@@ -154,11 +154,3 @@ extension NetlinkRequest {
     }
   }
 }
-
-extension IPAddress {
-  /// The address as the numbers of 32 bits that it has on the wire: one or four.
-  fileprivate var words: [UInt32] {
-    isIPv4
-      ? [ipv4] : [high >> 32, high, low >> 32, low].map { UInt32(truncatingIfNeeded: $0) }
-  }
-}

@@ -40,21 +40,6 @@ extension NetlinkAttributes {
     guard let found = find(type) else { return nil }
     return IPAddress(bytes: found)
   }
-
-}
-
-extension IPAddress {
-  /// The address of either family in as many bytes; nil where they are neither 4 nor 16. A mapped IPv4
-  /// address is none of IPv6's.
-  init?(bytes: RawSpan) {
-    switch bytes.byteCount {
-    case 4: self.init(ipv4: bytes.be32(at: 0))
-    case 16:
-      self.init(ipv6: bytes, at: 0)
-      if isIPv4 { return nil }
-    default: return nil
-    }
-  }
 }
 
 extension NetlinkRequest {
