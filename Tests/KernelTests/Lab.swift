@@ -80,19 +80,33 @@ func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
 /// A raw IP socket whose packets come with their IPv4 header (raw(7)).
 func rawSocket() -> Int32 { socket(AF_INET, Int32(SOCK_RAW.rawValue), Int32(IPPROTO_RAW)) }
 
-/// Sends a packet that starts with its IPv4 header.
+/// Sends a packet that starts with its IP header.
 func send(_ packet: [UInt8], to destination: IPAddress, over raw: Int32) throws {
-  var packet = packet
-  var address = sockaddr_in()
-  address.sin_family = UInt16(AF_INET)
-  address.sin_addr.s_addr = destination.ipv4.bigEndian
+  switch destination.family {
+  case .ipv4:
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = destination.ipv4.bigEndian
+    try send(packet, to: address, over: raw)
+  case .ipv6:
+    var address = sockaddr_in6()
+    address.sin6_family = sa_family_t(AF_INET6)
+    let words = (destination.high.bigEndian, destination.low.bigEndian)
+    address.sin6_addr = unsafe unsafeBitCast(words, to: in6_addr.self)
+    try send(packet, to: address, over: raw)
+  }
+}
+
+/// Sends a packet to a sockaddr_in or sockaddr_in6.
+private func send<Name>(_ packet: [UInt8], to name: Name, over raw: Int32) throws {
+  var (packet, name) = (packet, name)
   let count = unsafe packet.withUnsafeMutableBytes { bytes in
-    unsafe withUnsafeMutablePointer(to: &address) { name in
+    unsafe withUnsafeMutablePointer(to: &name) { name in
       var vector = unsafe iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
       return unsafe withUnsafeMutablePointer(to: &vector) { vector in
         var message = unsafe msghdr()
         unsafe message.msg_name = UnsafeMutableRawPointer(name)
-        unsafe message.msg_namelen = socklen_t(MemoryLayout<sockaddr_in>.size)
+        unsafe message.msg_namelen = socklen_t(MemoryLayout<Name>.size)
         unsafe message.msg_iov = vector
         unsafe message.msg_iovlen = 1
         return unsafe sendmsg(raw, &message, 0)

@@ -123,7 +123,8 @@ import Wire
       var packet = Packet(own: Self.own, server: IPAddress("::1")!, &random)
       packet.type = UInt32(PACKET_HOST)
       packet.linkLength = 14
-      try packet.send(over: raw)
+      // A raw socket has a destination of its own, whatever the packet's is.
+      try send(Array(packet.filtered.bytes[packet.linkLength...]), to: IPAddress("::1")!, over: raw)
       let result = interpret(filter.instructions, packet.filtered)
       expected += result == .accepted(.max) ? 1 : 0
     }
@@ -195,29 +196,6 @@ private struct Packet {
     return FilteredPacket(
       bytes: bytes, networkOffset: linkLength, linear: bytes.count, packetType: type,
       hardwareType: UInt32(linkLength == 14 ? ARPHRD_ETHER : ARPHRD_NONE))
-  }
-
-  /// Sends it to the loopback address, whatever its own destination is: a raw socket has its own word.
-  func send(over raw: Int32) throws {
-    let bytes = Array(filtered.bytes[linkLength...])
-    var address = sockaddr_in6()
-    address.sin6_family = sa_family_t(AF_INET6)
-    address.sin6_addr = in6addr_loopback
-    let count = unsafe bytes.withUnsafeBytes { bytes in
-      unsafe withUnsafeMutablePointer(to: &address) { name in
-        var vector = unsafe iovec(
-          iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
-        return unsafe withUnsafeMutablePointer(to: &vector) { vector in
-          var message = unsafe msghdr()
-          unsafe message.msg_name = UnsafeMutableRawPointer(name)
-          unsafe message.msg_namelen = socklen_t(MemoryLayout<sockaddr_in6>.size)
-          unsafe message.msg_iov = vector
-          unsafe message.msg_iovlen = 1
-          return unsafe sendmsg(raw, &message, 0)
-        }
-      }
-    }
-    if count != bytes.count { throw LabError(text: "send: errno \(errno)") }
   }
 
   private func big<Number: FixedWidthInteger>(_ number: Number) -> [UInt8] {

@@ -9,19 +9,8 @@ extension NamespaceTests {
   @Suite(.timeLimit(.minutes(2))) struct IPv6Tests {
     @Test(arguments: [(Offloads.on, Protection.plain), (.off, .sealed)])
     func twentyThousandASecondEachWay(offloads: Offloads, protection: Protection) async throws {
-      try await withTwoHosts(offloads: offloads) { client, server in
-        let capture = try Capture(in: server.namespace, Judges(protection))
-        let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection, .ipv6))
-        let load = Load(size: 1400, rate: 20_000, duration: .seconds(5))
-        let (up, down) = try tunnel.exchange(up: load, down: load)
-        #expect(up.isComplete(load), "client to server: \(up)")
-        #expect(down.isComplete(load), "server to client: \(down)")
-        let judges = try capture.finish()
-        #expect(judges.capture.isClean, "\(judges.capture)")
-        #expect(judges.capture.acknowledgesSparingly, "\(judges.capture)")
-        #expect(judges.window.invalid == 0, "\(judges.window)")
-        try tunnel.stop()
-      }
+      try await expectTwentyThousandASecond(
+        for: .seconds(5), Tunnel.Options(protection, .ipv6), offloads)
     }
 
     /// Another program's reading: every checksum is right, nothing is malformed, and each connection
