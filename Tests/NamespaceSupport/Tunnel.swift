@@ -123,7 +123,7 @@ public struct Tunnel: Sendable {
   }
 
   /// Sends greetings from `app` until `target` hears one and answers it; returns where `target`
-  /// sees `app`. Leaves nothing in the two sockets.
+  /// sees `app`. Leaves nothing in the two sockets. What other apps send is passed over.
   public static func join(
     _ app: UDPSocket, _ target: UDPSocket, within limit: Duration = .seconds(10)
   ) throws -> Endpoint {
@@ -133,7 +133,8 @@ public struct Tunnel: Sendable {
     while flow == nil {
       guard now() < deadline else { throw Failure("nothing came through within \(limit)") }
       try app.send(greeting)
-      flow = try target.receive(within: .milliseconds(100))?.from
+      let heard = try target.receive(within: .milliseconds(100))
+      if heard?.bytes == greeting { flow = heard?.from }
     }
     try target.send(greeting, to: flow!)
     guard try app.receive()?.bytes == greeting else { throw Failure("no answer came through") }
