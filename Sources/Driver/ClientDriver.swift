@@ -19,7 +19,7 @@ func runClient(
   }
   start.report(apps.receiveBufferLimit, "datagrams from apps")
   start.report(apps.sendBufferLimit, "datagrams to apps")
-  let ruleset = start.ruleset(.client(server: configuration.server, ports: tunnel.ports))
+  let ruleset = start.ruleset(configuration.rules(for: configuration.server))
   var engine = EngineConfiguration(
     role: .client(
       server: configuration.server, ports: tunnel.ports, maxChannels: configuration.maxChannels))
@@ -75,7 +75,7 @@ struct ClientRole: TunnelRole, ~Copyable {
     // The one that is left is heard until another one answers.
     return try TunnelFilter.client(
       servers: servers + (server.map { [$0] } ?? []), ports: configuration.tunnel.ports,
-      addresses: local, family: family)
+      addresses: local, family: family, protocols: configuration.tunnel.carriers.protocols)
   }
 
   mutating func begin(_ tunnel: inout Tunnel) throws(SystemError) {
@@ -121,7 +121,7 @@ struct ClientRole: TunnelRole, ~Copyable {
   private mutating func use(_ address: IPAddress, _ tunnel: inout Tunnel) {
     server = address
     do throws(SystemError) {
-      try ruleset?.replaceRole(.client(server: address, ports: configuration.tunnel.ports))
+      try ruleset?.replaceRole(configuration.rules(for: address))
     } catch { tunnel.log.error("\(error)") }
   }
 
@@ -185,12 +185,13 @@ struct ClientRole: TunnelRole, ~Copyable {
 
   /// Lets go of what held a channel's port.
   private mutating func release(_ channel: Int, port: UInt16, _ tunnel: inout Tunnel) {
-    guard channels[port] != channel else {
+    if channels[port] == channel {
       channels[port] = nil
-      return tunnel.wire.udp.remove(port: port)
+      tunnel.wire.udp.remove(port: port)
+    } else if guards[channel] != nil {
+      try? ruleset?.remove(localPort: port)
+      guards[channel] = nil
     }
-    try? ruleset?.remove(localPort: port)
-    guards[channel] = nil
   }
 
   mutating func heedRefusals(_ tunnel: inout Tunnel) {
@@ -211,7 +212,7 @@ struct ClientRole: TunnelRole, ~Copyable {
     do throws(SystemError) {
       let wanted = Endpoint(
         configuration.tunnel.localAddress ?? .any(remote.address.family), 0)
-      let way = try tunnel.nextHops.find(FourTuple(local: wanted, remote: remote))
+      let way = try tunnel.nextHops.find(FourTuple(local: wanted, remote: remote), by: carrier)
       switch carrier {
       case .tcp: try dialTCP(slot, way, remote, &tunnel)
       case .udp: try dialUDP(slot, way, remote, &tunnel)
@@ -253,5 +254,12 @@ struct ClientRole: TunnelRole, ~Copyable {
     channels[port] = tunnel.engine.dial(
       slot: slot, tuple: tuple, path: way.datagramPath, into: &tunnel.segments, at: tunnel.now)
     tunnel.log.debug("channel \(tuple) on UDP dialled")
+  }
+}
+
+extension ClientConfiguration {
+  /// Whose segments are ours where the server is at this address.
+  fileprivate func rules(for server: IPAddress) -> Ruleset.Role {
+    .client(server: server, ports: tunnel.ports, protocols: tunnel.carriers.protocols)
   }
 }

@@ -16,7 +16,8 @@ public enum RulesRole: Hashable, Sendable {
 /// that the whole can be piped into nft.
 public func firewallRules(for role: RulesRole, carriers: [Carrier] = [.tcp]) -> String {
   let udp = carriers.contains(.udp) ? udpRules(for: role) : ""
-  return carriers.contains(.tcp) ? udp + tcpRules(for: role) : udp
+  let protocols = carriers.protocols
+  return protocols.isEmpty ? udp : udp + rules(for: role, protocols)
 }
 
 /// What channels on UDP need: nothing of our own, but a firewall of the host has to let them in.
@@ -33,11 +34,12 @@ private func udpRules(for role: RulesRole) -> String {
     """
 }
 
-private func tcpRules(for role: RulesRole) -> String {
+private func rules(for role: RulesRole, _ protocols: [TunnelProtocol]) -> String {
   let rules: Ruleset.Role =
     switch role {
-    case .server(let ports): .server(ports: ports)
-    case .client(let server, let ports): .client(server: server, ports: ports)
+    case .server(let ports): .server(ports: ports, protocols: protocols)
+    case .client(let server, let ports):
+      .client(server: server, ports: ports, protocols: protocols)
     }
   // Its comments are the same as those of nft.
   let commands = RulesetText.iptables(rules).split(separator: "\n").filter { !$0.hasPrefix("#") }

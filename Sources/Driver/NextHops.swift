@@ -104,12 +104,14 @@ struct NextHops: ~Copyable {
     isStale = false
   }
 
-  /// How `tuple.remote` is reached. A local address or port of zero leaves it to the kernel.
-  func find(_ tuple: FourTuple) throws(SystemError) -> NextHop {
+  /// How `tuple.remote` is reached by segments of a carrier. A local address or port of zero leaves it to
+  /// the kernel.
+  func find(_ tuple: FourTuple, by carrier: Carrier) throws(SystemError) -> NextHop {
     let route = try Routes.lookup(
       netlink, to: tuple.remote.address,
       from: tuple.local.address.isAny ? nil : tuple.local.address, interface: device?.index,
-      mark: mark, destinationPort: tuple.remote.port == 0 ? nil : tuple.remote.port,
+      mark: mark, protocolNumber: carrier.protocolNumber(tuple.family),
+      destinationPort: tuple.remote.port == 0 ? nil : tuple.remote.port,
       sourcePort: tuple.local.port == 0 ? nil : tuple.local.port)
     let link = state.links[route.interfaceIndex]
     let neighbour = neighbour(on: route, to: tuple.remote.address)

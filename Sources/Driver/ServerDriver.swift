@@ -15,11 +15,12 @@ func runServer(
   try start.checkLocalAddress()
   let hasDecoy = configuration.decoy != nil
   if hasDecoy { try checkDecoy() }
-  let ruleset = start.ruleset(.server(ports: tunnel.ports, hasDecoy: hasDecoy))
+  let ruleset = start.ruleset(
+    .server(ports: tunnel.ports, hasDecoy: hasDecoy, protocols: tunnel.carriers.protocols))
   // A decoy's connections take the ports themselves.
   let families = servedFamilies(tunnel, log: log)
   let guards =
-    start.hasTCP
+    tunnel.carriers.contains(.tcp)
     ? try guardPorts(of: tunnel, families, isOptional: ruleset != nil && !hasDecoy, log: log) : []
   let udp = try udpSockets(of: tunnel, families, start)
   var engine = EngineConfiguration(role: .server(ports: tunnel.ports))
@@ -28,7 +29,6 @@ func runServer(
   let decoy = configuration.decoy.map {
     Decoy(service: $0, interface: start.device?.index, mark: tunnel.mark)
   }
-  let kinds = tunnel.carriers.map { $0.rawValue.uppercased() }.joined(separator: " and ")
   let role = ServerRole(
     configuration: configuration, ruleset: ruleset, guards: guards, decoy: decoy)
   // CAP_NET_ADMIN makes the buffers of each flow's socket large, past the sysctl's bound, and makes
@@ -39,7 +39,7 @@ func runServer(
     keeping: hasDecoy ? [.netAdmin, .netBindService] : .netAdmin,
     decoyPorts: hasDecoy ? tunnel.ports : nil,
     greeting:
-      "server ready: \(kinds) ports \(tunnel.ports), datagrams go to \(configuration.targetText)",
+      "server ready: \(tunnel.carriers.names) ports \(tunnel.ports), datagrams go to \(configuration.targetText)",
     process: &process)
 }
 
@@ -146,7 +146,8 @@ struct ServerRole: TunnelRole, ~Copyable {
   ) throws(SystemError) -> SocketFilter {
     let local = configuration.tunnel.localAddress.map { [$0] } ?? addresses
     return try TunnelFilter.server(
-      ports: configuration.tunnel.ports, addresses: local, family: family)
+      ports: configuration.tunnel.ports, addresses: local, family: family,
+      protocols: configuration.tunnel.carriers.protocols)
   }
 
   mutating func begin(_ tunnel: inout Tunnel) throws(SystemError) {
@@ -283,12 +284,12 @@ struct ServerRole: TunnelRole, ~Copyable {
   private mutating func reportBuffers(of target: borrowing DatagramSocket, _ log: Logger) {
     guard !hasReportedBuffers else { return }
     hasReportedBuffers = true
-    let hasTCP = configuration.tunnel.carriers.contains(.tcp)
+    let hasPackets = !configuration.tunnel.carriers.protocols.isEmpty
     if let limit = target.receiveBufferLimit {
-      log.warning("datagrams from the target: \(hasTCP ? limit.description : limit.remedy)")
+      log.warning("datagrams from the target: \(hasPackets ? limit.description : limit.remedy)")
     }
     if let limit = target.sendBufferLimit {
-      log.warning("datagrams to the target: \(hasTCP ? limit.description : limit.remedy)")
+      log.warning("datagrams to the target: \(hasPackets ? limit.description : limit.remedy)")
     }
   }
 

@@ -46,13 +46,13 @@ struct Start: ~Copyable {
     self.log = log
   }
 
-  /// Whether some channels are fake TCP, which is what takes capabilities.
-  var hasTCP: Bool { configuration.carriers.contains(.tcp) }
+  /// Whether some channels have packets of our own, which is what takes capabilities.
+  var hasPackets: Bool { !configuration.carriers.protocols.isEmpty }
 
   /// Says that a socket's buffer is smaller than wanted.
   func report(_ limit: BufferLimit?, _ what: String) {
     guard let limit else { return }
-    log.warning("\(what): \(hasTCP ? limit.description : limit.remedy)")
+    log.warning("\(what): \(hasPackets ? limit.description : limit.remedy)")
   }
 
   /// Throws where `--lcapIp` is not an address of this machine, or of the device.
@@ -88,9 +88,9 @@ struct Start: ~Copyable {
 
   private static func list(_ names: [String]) -> String { names.sorted().joined(separator: ", ") }
 
-  /// Our nftables table, where it is wanted and can be had: fake TCP alone needs one.
+  /// Our nftables table, where it is wanted and can be had: packets of our own alone need one.
   func ruleset(_ role: Ruleset.Role) -> Ruleset? {
-    guard hasTCP, configuration.firewall == .auto else { return nil }
+    guard hasPackets, configuration.firewall == .auto else { return nil }
     guard capabilities.contains(.netAdmin) else {
       log.warning(
         "without CAP_NET_ADMIN there are no firewall rules: guard sockets alone keep the kernel quiet"
@@ -154,12 +154,12 @@ extension Start {
 }
 
 extension Start {
-  /// The sockets of fake TCP for a family; nil where no channel is one.
+  /// The sockets for packets of our own of a family; nil where no channel has such.
   private borrowing func packetWire(
     _ family: AddressFamily, of families: [AddressFamily],
     for role: borrowing some TunnelRole & ~Copyable
   ) throws(SystemError) -> PacketWire? {
-    guard hasTCP, families.contains(family) else { return nil }
+    guard hasPackets, families.contains(family) else { return nil }
     let filter = try role.filter(family, addresses: Array(nextHops.addresses.keys))
     let packet = try PacketSocket(
       filter: filter, family: family, interface: device?.index ?? 0, mark: configuration.mark)

@@ -38,14 +38,14 @@ extension Tunnel {
 
   /// Finds out how a channel's segments leave, and what that way can carry.
   mutating func route(_ channel: Int, _ tuple: FourTuple) {
-    let hop = try? nextHops.find(tuple)
-    switch engine.carrier(channel: channel) {
-    case .tcp:
+    guard let carrier = engine.carrier(channel: channel) else { return }
+    let hop = try? nextHops.find(tuple, by: carrier)
+    switch carrier.medium {
+    case .packets:
       wire.setHop(hop, channel: channel)
       if let hop { engine.setPath(hop.path, channel: channel) }
-    case .udp:
+    case .datagrams:
       if let hop { engine.setPath(hop.datagramPath, channel: channel) }
-    case nil: break
     }
   }
 

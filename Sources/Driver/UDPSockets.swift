@@ -99,7 +99,7 @@ extension Tunnel {
       loopWatch.heard(at: now)
       deliveries.removeAll()
       segments.removeAll()
-      engine.decapsulate(&packets, by: .udp, into: &deliveries, replies: &segments, at: now)
+      engine.decapsulate(&packets, from: .datagrams, into: &deliveries, replies: &segments, at: now)
       role.deliver(&self)
       wire.send(&segments, payloads: packets, nextHops: nextHops)
       handleEvents(for: &role)

@@ -1,5 +1,5 @@
-// The ways to the wire: for fake TCP AF_PACKET where the next hop is known and raw IP for the rest,
-// kernel UDP sockets for channels on UDP.
+// The ways to the wire: for packets of our own AF_PACKET where the next hop is known and raw IP for the
+// rest, kernel UDP sockets for channels on UDP.
 
 import Engine
 import Glibc
@@ -7,7 +7,7 @@ import Kernel
 import Logging
 import Wire
 
-/// The two sockets of fake TCP for one family.
+/// The two sockets for packets of our own of one family: fake TCP.
 struct PacketWire: ~Copyable {
   var packet: PacketSocket
   var raw: RawSocket
@@ -17,7 +17,7 @@ struct PacketWire: ~Copyable {
 struct WireSockets: ~Copyable {
   private static let bypassLimit = 4096
 
-  /// Each nil where no channel is fake TCP on that family.
+  /// Each nil where no channel has packets of our own on that family.
   private var ipv4: PacketWire?
   private var ipv6: PacketWire?
   var udp: UDPSockets
@@ -51,7 +51,7 @@ struct WireSockets: ~Copyable {
   /// Segments that the kernel did not take, since the start.
   var lost: Int { packetsLost + udp.lost }
 
-  /// The families that packets of fake TCP are received of.
+  /// The families that packets are received of.
   var families: [AddressFamily] { (hasIPv4 ? [.ipv4] : []) + (hasIPv6 ? [.ipv6] : []) }
 
   private var hasIPv4: Bool {
@@ -82,7 +82,7 @@ struct WireSockets: ~Copyable {
     try udp.watch(epoll)
   }
 
-  /// Fills `batch` anew with packets of fake TCP on a family.
+  /// Fills `batch` anew with packets of a family.
   mutating func receive(
     _ family: AddressFamily, into batch: inout PacketBatch
   ) throws(SystemError) -> Int {
@@ -191,7 +191,7 @@ struct WireSockets: ~Copyable {
   ) -> LinkHop? {
     if let known = bypasses[tuple] { return known }
     if bypasses.count == Self.bypassLimit { bypasses.removeAll(keepingCapacity: true) }
-    let hop = (try? nextHops.find(tuple))?.link
+    let hop = (try? nextHops.find(tuple, by: .tcp))?.link
     bypasses.updateValue(hop, forKey: tuple)
     return hop
   }

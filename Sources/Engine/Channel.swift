@@ -42,9 +42,9 @@ struct Channel: ~Copyable {
   static let noSession = -1
 
   enum State: Sendable {
-    /// Client: the SYN, or UDP's knock, is out.
+    /// Client: the SYN, or a knock, is out.
     case synSent
-    /// Client: the SYN-ACK, or UDP's token, came; the Hello is out.
+    /// Client: the SYN-ACK, or a token, came; the Hello is out.
     case helloSent
     /// Server: the Hello was answered. Nothing else is sent, and the channel is none of its session's,
     /// before a frame of the client's was valid: a Hello may be a repeated one.
@@ -57,7 +57,9 @@ struct Channel: ~Copyable {
     case lingering
   }
 
-  /// On a server, a channel on UDP may move.
+  /// Which carrier it is.
+  let kind: Carrier
+  /// On a server, a channel that is found by its number may move.
   var tuple: FourTuple
   /// The channel's name within the session, the same at both ends.
   let id: UInt32
@@ -68,11 +70,11 @@ struct Channel: ~Copyable {
   /// Client: which of the dialer's slots it belongs to.
   let slot: Int
   var state: State
-  /// Its connection: one of the two. They lie apart because every segment changes one, and the payload
-  /// of an enumeration is copied for each change.
+  /// Its connection, as `CarrierState` has it. The parts lie apart because every segment changes one, and
+  /// the payload of an enumeration is copied for each change.
   var tcp: TCPConnection?
-  var udp: UDPConnection?
-  /// What all packets of fake TCP on the channel have in common on IPv6 (RFC 6437); 0 on IPv4.
+  var numbered: NumberedConnection?
+  /// What all packets of ours on the channel have in common on IPv6 (RFC 6437); 0 on IPv4.
   let flowLabel: UInt32
   var liveness: Liveness
   var path: Path
@@ -131,9 +133,10 @@ struct Channel: ~Copyable {
     self.claim = claim
     self.slot = slot
     self.state = state
+    kind = carrier.kind
     switch carrier {
     case .tcp(let connection): tcp = connection
-    case .udp(let connection): udp = connection
+    case .udp(let connection): numbered = connection
     }
     self.flowLabel = flowLabel
     self.path = path

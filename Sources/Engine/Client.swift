@@ -156,7 +156,7 @@ extension TunnelEngine {
       return closeChannel(index, at: now, into: &segments)
     }
     // A NAT forgets UDP after half a minute, and the server sends on any channel.
-    let isFrequent = isFirst || channels[index].udp != nil
+    let isFrequent = isFirst || channels[index].numbered != nil
     let interval = random.jittered(isFrequent ? keepalive : Self.spareKeepalive)
     let due = channels[index].liveness.lastHeard + interval
     if due <= now { sendProbe(on: index, into: &segments, at: now) }

@@ -6,7 +6,7 @@ internal import Wire
 struct Listener {
   let ports: PortSet
   let cookie: SYNCookie
-  let token: UDPToken
+  let token: AddressToken
   /// SYN-ACKs to one network: room for many clients behind one NAT that reconnect at once.
   var synLimiter: RateLimiter
   /// RSTs to one network.
@@ -27,7 +27,7 @@ struct Listener {
     self.keys = KeyRing(keys)
     if hasDecoy { strangers = Strangers(limit: limits.strangers, secret: secret) }
     cookie = SYNCookie(key: secret)
-    token = UDPToken(key: secret)
+    token = AddressToken(key: secret)
     synLimiter = RateLimiter(perSecond: 200, burst: 400, key: secret)
     resetLimiter = RateLimiter(perSecond: 20, burst: 40, key: secret)
     let rate = Int64(limits.handshakesPerSecond)

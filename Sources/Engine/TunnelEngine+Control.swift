@@ -157,7 +157,7 @@ extension TunnelEngine {
     channels[index].retryAt = now + Self.lingerTime
     reschedule(index, at: now)
     // On TCP the answer follows the FIN.
-    if channels[index].udp != nil, !channels[index].isCloser {
+    if channels[index].numbered != nil, !channels[index].isCloser {
       sendClose(on: index, into: &segments, at: now)
     }
   }

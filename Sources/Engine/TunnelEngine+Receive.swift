@@ -5,16 +5,16 @@
 public import Wire
 
 extension TunnelEngine {
-  /// Takes a batch of received packets, or of datagrams of a kernel UDP socket. The datagrams refer to the
-  /// packets' bytes, which are opened where they lie, so deliver them before the batch is filled again;
-  /// `replies` is what the protocol answers at once.
+  /// Takes a batch of what came by `medium`: packets, or datagrams of a kernel UDP socket. The datagrams
+  /// that come out refer to the batch's bytes, which are opened where they lie, so deliver them before it
+  /// is filled again; `replies` is what the protocol answers at once.
   public mutating func decapsulate(
-    _ packets: inout PacketBatch, by carrier: Carrier = .tcp,
+    _ packets: inout PacketBatch, from medium: SegmentMedium = .packets,
     into datagrams: inout DatagramBatch, replies: inout SegmentBatch, at now: Instant
   ) {
-    switch carrier {
-    case .tcp: receivePackets(&packets, into: &datagrams, replies: &replies, at: now)
-    case .udp:
+    switch medium {
+    case .packets: receivePackets(&packets, into: &datagrams, replies: &replies, at: now)
+    case .datagrams:
       for index in 0..<packets.count {
         receiveDatagrams(
           packets.slot(index), of: &packets, into: &datagrams, replies: &replies, at: now)
@@ -22,13 +22,33 @@ extension TunnelEngine {
     }
   }
 
+  /// The datagrams of one slot: several where the kernel merged them.
+  mutating func receiveDatagrams(
+    _ slot: PacketSlot, of packets: inout PacketBatch, into datagrams: inout DatagramBatch,
+    replies: inout SegmentBatch, at now: Instant
+  ) {
+    let origin = Origin(.udp, FourTuple(local: slot.destination, remote: slot.source))
+    let step = slot.segmentSize > 0 ? slot.segmentSize : max(slot.length, 1)
+    var offset = slot.offset
+    let end = slot.offset &+ slot.length
+    repeat {
+      let range = offset..<min(offset &+ step, end)
+      receive(range, from: origin, of: &packets, into: &datagrams, replies: &replies, at: now)
+      offset = range.upperBound
+    } while offset < end
+  }
+
   private mutating func receivePackets(
     _ packets: inout PacketBatch, into datagrams: inout DatagramBatch,
     replies: inout SegmentBatch, at now: Instant
   ) {
     for index in 0..<packets.count {
-      guard let arrival = sort(packets, index, replies: &replies, at: now) else { continue }
-      receive(arrival, of: &packets, into: &datagrams, replies: &replies, at: now)
+      switch sort(packets, index, replies: &replies, at: now) {
+      case .segment(let arrival):
+        receive(arrival, of: &packets, into: &datagrams, replies: &replies, at: now)
+      case .noTCP: counters.drop(.malformed)
+      case .done: break
+      }
     }
   }
 
@@ -64,17 +84,30 @@ extension TunnelEngine {
     }
   }
 
-  /// Finds out what a packet is. Gives a channel's segment; handshakes and strangers are dealt with.
+  /// What a packet turned out to be.
+  private enum Finding {
+    /// Of fake TCP, on a channel.
+    case segment(Arrival)
+    /// Of another protocol, and not looked at.
+    case noTCP
+    /// Dealt with: a handshake's, a stranger's, or dropped.
+    case done
+  }
+
+  /// Finds out what a packet is; handshakes and strangers are dealt with.
   @inline(__always)
   private mutating func sort(
     _ packets: borrowing PacketBatch, _ index: Int, replies: inout SegmentBatch, at now: Instant
-  ) -> Arrival? {
+  ) -> Finding {
     let slot = packets.slot(index)
-    guard let packet = IPPacket(packets[index]), packet.protocolNumber == 6,
-      let segment = TCPSegment(packet.payload)
-    else {
+    guard let packet = IPPacket(packets[index]) else {
       counters.drop(.malformed)
-      return nil
+      return .done
+    }
+    guard packet.protocolNumber == 6 else { return .noTCP }
+    guard let segment = TCPSegment(packet.payload) else {
+      counters.drop(.malformed)
+      return .done
     }
     let tuple = FourTuple(
       local: Endpoint(packet.destination, segment.destinationPort),
@@ -83,24 +116,25 @@ extension TunnelEngine {
     // Before the checksum, which costs more: another client's segments come by here, too.
     guard channel != nil || listener != nil else {
       counters.drop(.unknownChannel)
-      return nil
+      return .done
     }
     guard slot.isChecksumTrusted || TCPSegment.isChecksumValid(of: packet) else {
       counters.drop(.badChecksum)
-      return nil
+      return .done
     }
     if let channel, !isHandshake(segment) {
       let start = slot.offset &+ packet.headerLength &+ segment.headerLength
-      return Arrival(
-        channel: channel, header: segment.header,
-        payload: start..<start &+ segment.payload.byteCount, mergedSize: slot.segmentSize)
+      return .segment(
+        Arrival(
+          channel: channel, header: segment.header,
+          payload: start..<start &+ segment.payload.byteCount, mergedSize: slot.segmentSize))
     }
     if listener != nil {
       serverReceive(segment, on: tuple, into: &replies, at: now)
     } else if let channel {
       clientReceive(segment, on: channel, into: &replies, at: now)
     }
-    return nil
+    return .done
   }
 
   /// The channel that a segment is for: the one of its four-tuple, or the one that waits there to be

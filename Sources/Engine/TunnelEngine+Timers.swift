@@ -135,7 +135,7 @@ extension TunnelEngine {
     switch channels[index].state {
     case .synSent:
       // Without a token the hint may be the reason.
-      if channels[index].udp != nil, channels[index].attempts == 3 { doubtClock(after: index) }
+      if channels[index].numbered != nil, channels[index].attempts == 3 { doubtClock(after: index) }
       sendOpening(on: index, into: &segments, at: now)
     case .helloSent:
       if channels[index].attempts == 3 { doubtClock(after: index) }

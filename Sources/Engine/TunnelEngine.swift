@@ -124,7 +124,7 @@ public struct TunnelEngine: ~Copyable {
   var channels = Slab<Channel>()
   /// Channels of fake TCP; on a server those that were confirmed.
   var byTuple: [FourTuple: Int] = [:]
-  /// Channels on UDP, by the number that their segments have.
+  /// The other channels, by the number that their segments have.
   var byNumber: [UInt32: Int] = [:]
   var sessions = Slab<Session>()
   var flows = FlowTable()

@@ -152,21 +152,28 @@ extension PacketSocket {
   private static func writeHeaders(
     of run: SegmentRun, to hop: LinkHop, in segments: inout SegmentBatch
   ) -> Int {
-    let tcpOffset = run.headerOffset &+ run.ipHeaderLength
-    let dataOffset = segments.bytes(tcpOffset..<tcpOffset &+ TCPHeader.byteCount).byte(at: 12) >> 4
-    let headerStart = hop.headerLength &+ run.ipHeaderLength
-    let isSuper = run.segmentCount > 1
-    let offload = run.isIPv4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6
-    let header = virtio_net_hdr(
-      flags: UInt8(VIRTIO_NET_HDR_F_NEEDS_CSUM),
-      gso_type: UInt8(isSuper ? offload : VIRTIO_NET_HDR_GSO_NONE),
-      hdr_len: UInt16(headerStart &+ Int(dataOffset) &* 4),
-      gso_size: isSuper ? UInt16(run.segmentSize) : 0,
-      csum_start: UInt16(headerStart), csum_offset: UInt16(TCPHeader.checksumOffset))
+    let header = offload(of: run, to: hop, in: segments)
     let start = run.headerOffset &- hop.headerLength &- MemoryLayout<virtio_net_hdr>.size
     var arena = unsafe MutableRawSpan(_unsafeBytes: segments.arena)
     arena.storeBytes(of: header, toByteOffset: start, as: virtio_net_hdr.self)
     hop.emit(into: &arena, endingAt: run.headerOffset)
     return start
+  }
+
+  /// What is left to the kernel, or the card: TCP's checksum, and to cut the run.
+  private static func offload(
+    of run: SegmentRun, to hop: LinkHop, in segments: borrowing SegmentBatch
+  ) -> virtio_net_hdr {
+    let tcpOffset = run.headerOffset &+ run.ipHeaderLength
+    let dataOffset = segments.bytes(tcpOffset..<tcpOffset &+ TCPHeader.byteCount).byte(at: 12) >> 4
+    let headerStart = hop.headerLength &+ run.ipHeaderLength
+    let isSuper = run.segmentCount > 1
+    let kind = run.isIPv4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6
+    return virtio_net_hdr(
+      flags: UInt8(VIRTIO_NET_HDR_F_NEEDS_CSUM),
+      gso_type: UInt8(isSuper ? kind : VIRTIO_NET_HDR_GSO_NONE),
+      hdr_len: UInt16(headerStart &+ Int(dataOffset) &* 4),
+      gso_size: isSuper ? UInt16(run.segmentSize) : 0,
+      csum_start: UInt16(headerStart), csum_offset: UInt16(TCPHeader.checksumOffset))
   }
 }

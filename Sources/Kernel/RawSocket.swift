@@ -76,9 +76,7 @@ public struct RawSocket: ~Copyable {
     let dataOffset = segments.bytes(tcp..<tcp &+ TCPHeader.byteCount).byte(at: 12) >> 4
     let headerLength = run.ipHeaderLength &+ Int(dataOffset) &* 4
     let header = segments.bytes(run.headerOffset..<run.headerOffset &+ headerLength)
-    // Of IPv6 the port is the protocol, for rules that look at it (`rawv6_sendmsg`).
-    let destination = SocketAddress(
-      Endpoint(header.addresses.destination, family == .ipv4 ? 0 : UInt16(IPPROTO_TCP)), on: family)
+    let destination = destination(of: run, in: segments)
     var cursor = PayloadCursor(run, headerLength: headerLength)
     for number in 0..<run.segmentCount {
       // A segment lies in no more pieces than the run does; its header is one more.
@@ -102,5 +100,15 @@ public struct RawSocket: ~Copyable {
       cutter.complete(
         slot, of: run, headerLength: headerLength, payload: checksum, payloadLength: length)
     }
+  }
+
+  /// Where a run goes. Of IPv6 the port is the protocol, for rules that look at it (`rawv6_sendmsg`).
+  private func destination(
+    of run: SegmentRun, in segments: borrowing SegmentBatch
+  ) -> SocketAddress {
+    let header = segments.bytes(run.headerOffset..<run.headerOffset &+ run.ipHeaderLength)
+    return SocketAddress(
+      Endpoint(header.addresses.destination, family == .ipv4 ? 0 : UInt16(run.protocolNumber)),
+      on: family)
   }
 }

@@ -20,12 +20,17 @@ public struct SegmentRun: Sendable {
   public var headerOffset: Int
   /// The size of the IP header in bytes: 20 (IPv4), 40 (IPv6), or 0 where there is none of ours.
   public var ipHeaderLength: Int
+  /// What stands behind the IP header: 6 (TCP); 17 where a kernel UDP socket carries it.
+  public var protocolNumber: UInt8
   /// The pieces of the run; the first starts with the IP header, where there is one.
   public var pieces: Range<Int>
   /// The TCP or UDP payload of each segment but the last, in bytes.
   public var segmentSize: Int
   /// The TCP or UDP payload of all segments, in bytes.
   public var payloadLength: Int
+
+  /// Whether it is fake TCP: the kernel, or the card, cuts it and completes its checksums.
+  public var isTCP: Bool { protocolNumber == 6 }
 
   /// Whether it is one of IPv4.
   public var isIPv4: Bool { ipHeaderLength == IPv4Header.byteCount }
@@ -136,21 +141,29 @@ extension SegmentBatch {
   public mutating func beginRun(
     channel: Int?, family: AddressFamily = .ipv4, optionLength: Int = 0
   ) -> Bool {
+    beginRun(
+      channel, family, protocolNumber: 6, headerLength: TCPHeader.byteCount &+ optionLength)
+  }
+
+  /// Opens a run with room for an IP header and one behind it.
+  mutating func beginRun(
+    _ channel: Int?, _ family: AddressFamily, protocolNumber: UInt8, headerLength: Int
+  ) -> Bool {
     let ipHeaderLength = family == .ipv4 ? IPv4Header.byteCount : IPv6Header.byteCount
-    let headerLength = ipHeaderLength &+ TCPHeader.byteCount &+ optionLength
     let start = (arenaUsed &+ 7) & ~7
-    guard unsafe count < runStorage.count, pieces.room > 0,
-      unsafe start &+ Self.headroom &+ headerLength <= arena.count
-    else { return false }
     let header = start &+ Self.headroom
-    arenaUsed = header &+ headerLength
+    let length = ipHeaderLength &+ headerLength
+    guard unsafe count < runStorage.count, pieces.room > 0,
+      unsafe header &+ length <= arena.count
+    else { return false }
+    arenaUsed = header &+ length
     channelNumber = nil
     openRun = SegmentRun(
-      channel: channel, datagramPath: nil, headerOffset: header,
-      ipHeaderLength: ipHeaderLength,
-      pieces: pieces.count..<pieces.count, segmentSize: 0, payloadLength: 0)
+      channel: channel, datagramPath: nil, headerOffset: header, ipHeaderLength: ipHeaderLength,
+      protocolNumber: protocolNumber, pieces: pieces.count..<pieces.count, segmentSize: 0,
+      payloadLength: 0)
     pieces.append(
-      Piece(origin: .arena, offset: header, length: headerLength), joiningFrom: pieces.count)
+      Piece(origin: .arena, offset: header, length: length), joiningFrom: pieces.count)
     return true
   }
 
@@ -159,7 +172,7 @@ extension SegmentBatch {
   public mutating func beginRun(on path: FourTuple, channel: UInt32?) -> Bool {
     guard unsafe count < runStorage.count else { return false }
     openRun = SegmentRun(
-      channel: nil, datagramPath: path, headerOffset: 0, ipHeaderLength: 0,
+      channel: nil, datagramPath: path, headerOffset: 0, ipHeaderLength: 0, protocolNumber: 17,
       pieces: pieces.count..<pieces.count, segmentSize: 0, payloadLength: 0)
     channelNumber = channel
     return true
@@ -167,9 +180,16 @@ extension SegmentBatch {
 
   /// Adds the open run, for a kernel UDP socket, to the batch.
   public mutating func finishRun() {
-    guard var run = openRun, run.datagramPath != nil, unsafe count < runStorage.count else {
+    guard let run = openRun, run.datagramPath != nil else {
       preconditionFailure("no run for UDP is open")
     }
+    add(run)
+  }
+
+  /// Adds a run that is complete but for its pieces.
+  mutating func add(_ run: SegmentRun) {
+    precondition(unsafe count < runStorage.count)
+    var run = run
     run.pieces = run.pieces.lowerBound..<pieces.count
     unsafe runStorage[count] = run
     count &+= 1
@@ -276,7 +296,7 @@ extension SegmentBatch {
 
   /// Makes the open run's segments so large, in bytes of frames, since frames share them.
   public mutating func setSegmentSize(_ size: Int) {
-    openRun?.segmentSize = size &+ (channelNumber == nil ? 0 : UDPSegment.headerByteCount)
+    openRun?.segmentSize = size &+ (channelNumber == nil ? 0 : ChannelNumber.byteCount)
   }
 
   /// Writes the headers of the open run and adds it to the batch; both addresses are of the run's
@@ -286,9 +306,7 @@ extension SegmentBatch {
     _ tcp: TCPHeader, from source: IPAddress, to destination: IPAddress,
     identification: UInt16, flowLabel: UInt32 = 0, options: RawSpan = RawSpan()
   ) {
-    guard var run = openRun, unsafe count < runStorage.count else {
-      preconditionFailure("no run is open")
-    }
+    guard let run = openRun, run.isTCP else { preconditionFailure("no run is open") }
     let tcpOffset = run.ipHeaderLength
     let ipPayloadLength = TCPHeader.byteCount &+ options.byteCount &+ run.payloadLength
     var checksum = Checksum()
@@ -297,30 +315,37 @@ extension SegmentBatch {
     let end = run.headerOffset &+ tcpOffset &+ TCPHeader.byteCount &+ options.byteCount
     var header = unsafe MutableRawSpan(
       _unsafeBytes: UnsafeMutableRawBufferPointer(rebasing: arena[run.headerOffset..<end]))
-    if run.isIPv4 {
-      IPv4Header(
-        source: source, destination: destination, identification: identification,
-        protocolNumber: 6, payloadLength: ipPayloadLength
-      ).emit(into: &header)
-    } else {
-      IPv6Header(
-        source: source, destination: destination, flowLabel: flowLabel, nextHeader: 6,
-        payloadLength: ipPayloadLength
-      ).emit(into: &header)
-    }
+    writeIPHeader(
+      of: run, payloadLength: ipPayloadLength, from: source, to: destination, identification,
+      flowLabel, into: &header)
     tcp.emit(
       into: &header, at: tcpOffset, optionLength: options.byteCount, checksum: checksum.partial)
     copy(options, to: end &- options.byteCount)
-    run.pieces = run.pieces.lowerBound..<pieces.count
-    unsafe runStorage[count] = run
-    count &+= 1
-    openRun = nil
+    add(run)
+  }
+
+  @inline(__always)
+  func writeIPHeader(
+    of run: SegmentRun, payloadLength: Int, from source: IPAddress, to destination: IPAddress,
+    _ identification: UInt16, _ flowLabel: UInt32, into header: inout MutableRawSpan
+  ) {
+    if run.isIPv4 {
+      IPv4Header(
+        source: source, destination: destination, identification: identification,
+        protocolNumber: run.protocolNumber, payloadLength: payloadLength
+      ).emit(into: &header)
+    } else {
+      IPv6Header(
+        source: source, destination: destination, flowLabel: flowLabel,
+        nextHeader: run.protocolNumber, payloadLength: payloadLength
+      ).emit(into: &header)
+    }
   }
 
   private mutating func reserve(_ byteCount: Int, pieces pieceCount: Int) -> Int? {
     let number = isJoining ? nil : channelNumber
     isJoining = false
-    numberLength = number == nil ? 0 : UDPSegment.headerByteCount
+    numberLength = number == nil ? 0 : ChannelNumber.byteCount
     guard openRun != nil, pieces.room >= pieceCount,
       unsafe arenaUsed &+ numberLength &+ byteCount <= arena.count
     else { return nil }

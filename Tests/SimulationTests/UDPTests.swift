@@ -215,8 +215,8 @@ import Wire
       channel: 5,
       session: SessionID(high: 1, low: 2))
     let questions = [
-      UDPMessage.bytes(.knock, channel: 5, content: [UInt8](repeating: 7, count: 100)),
-      UDPMessage.bytes(
+      ChannelMessage.bytes(.knock, channel: 5, content: [UInt8](repeating: 7, count: 100)),
+      ChannelMessage.bytes(
         .opening, channel: 5, content: [UInt8](repeating: 0, count: 8) + hello.bytes),
       [0, 0, 0, 5, 0x17, 3, 3, 0, 23] + [UInt8](repeating: 1, count: 23),
       [0, 0, 0, 5, 1, 0, 4, 0, 0, 0, 0, 0, 9, 9, 9, 9],

@@ -10,10 +10,10 @@ extension FuzzTarget {
     require(
       HandshakeRecord.bytes(containing: copy).elementsEqual(Script(input).rest),
       "a record is its content and nothing else")
-    if let message = UDPMessage(parsing: input) {
+    if let message = ChannelMessage(parsing: input) {
       let content = (0..<message.content.byteCount).map { message.content.byte(at: $0) }
       require(
-        UDPMessage.bytes(message.kind, channel: message.channel, content: content)
+        ChannelMessage.bytes(message.kind, channel: message.channel, content: content)
           .elementsEqual(Script(input).rest), "a message on UDP reads as it is written")
     }
     guard let hello = Hello(parsing: content) else { return }
@@ -38,8 +38,8 @@ extension FuzzTarget {
     return [
       "client": record, "no-options": unscaled,
       "later-version": HandshakeRecord.bytes(containing: [2] + hello.dropFirst() + [1, 2, 3]),
-      "udp-token": UDPMessage.bytes(
-        .token, channel: 0xA1B2_C3D4, content: UDPMessage.bytes(ofToken: 0x0123_4567_89AB_CDEF)),
+      "udp-token": ChannelMessage.bytes(
+        .token, channel: 0xA1B2_C3D4, content: ChannelMessage.bytes(ofToken: 0x0123_4567_89AB_CDEF)),
       "with-supplement": HandshakeRecord.bytes(containing: hello + supplement.bytes),
     ]
   }

@@ -10,20 +10,36 @@ public enum Carrier: String, CaseIterable, Hashable, Sendable {
   /// The kernel's UDP.
   case udp
 
+  /// What its segments pass through at each end.
+  public var medium: SegmentMedium {
+    switch self {
+    case .tcp: .packets
+    case .udp: .datagrams
+    }
+  }
+
   /// The bytes of headers in front of a segment's frames.
   @inline(__always) func headerByteCount(isIPv4: Bool) -> Int {
     let ip = isIPv4 ? IPv4Header.byteCount : IPv6Header.byteCount
     return switch self {
     case .tcp: ip + TCPHeader.byteCount
-    case .udp: ip + UDPSegment.udpHeaderByteCount + UDPSegment.headerByteCount
+    case .udp: ip + UDPSegment.udpHeaderByteCount + ChannelNumber.byteCount
     }
   }
+}
+
+/// What segments pass through at each end of the way.
+public enum SegmentMedium: Sendable {
+  /// Packet and raw sockets: IP packets whose headers are ours.
+  case packets
+  /// Kernel UDP sockets, which have the headers.
+  case datagrams
 }
 
 /// The state of a channel's connection, as its carrier keeps it.
 enum CarrierState: Sendable {
   case tcp(TCPConnection)
-  case udp(UDPConnection)
+  case udp(NumberedConnection)
 
   /// Which carrier it is.
   var kind: Carrier {
@@ -54,20 +70,17 @@ enum CarrierState: Sendable {
     switch self {
     case .tcp: return HandshakeRecord.bytes(containing: content)
     case .udp(let connection):
-      let token = isClient ? UDPMessage.bytes(ofToken: connection.token) : []
-      return UDPMessage.bytes(
+      let token = isClient ? ChannelMessage.bytes(ofToken: connection.token) : []
+      return ChannelMessage.bytes(
         isClient ? .opening : .answer, channel: channel, content: token + content)
     }
   }
 }
 
 extension Channel {
-  /// Which carrier it is.
-  @inline(__always) var kind: Carrier { tcp == nil ? .udp : .tcp }
-
   /// A copy of its connection: for handshakes, not for each packet.
   var carrier: CarrierState {
-    guard let tcp else { return .udp(udp ?? UDPConnection()) }
+    guard let tcp else { return .udp(numbered ?? NumberedConnection()) }
     return .tcp(tcp)
   }
 
@@ -75,7 +88,7 @@ extension Channel {
   @inline(__always) var sendRoom: Int { tcp?.sendRoom ?? UDPSegment.runRoom }
 
   /// Whether our close frame was sent.
-  var hasSentClose: Bool { tcp?.closeSequence != nil || udp?.hasSentClose == true }
+  var hasSentClose: Bool { tcp?.closeSequence != nil || numbered?.hasSentClose == true }
 }
 
 // What leaves on a channel.
@@ -98,6 +111,7 @@ extension TunnelEngine {
     into segments: inout SegmentBatch
   ) {
     channels[index].sent.count(segments: segmentCount, bytes: payloadLength)
+    if isClose { channels[index].numbered?.hasSentClose = true }
     switch channels[index].kind {
     case .tcp:
       // PSH only on a segment alone: a kernel would set it on a run's last segment, which software
@@ -108,9 +122,7 @@ extension TunnelEngine {
       let header = channels[index].tcp?.nextHeader(
         tuple, flags: flags, payloadLength: payloadLength, segmentCount: segmentCount)
       if let header { finish(header, on: index, into: &segments) }
-    case .udp:
-      if isClose { channels[index].udp?.hasSentClose = true }
-      segments.finishRun()
+    case .udp: segments.finishRun()
     }
   }
 
@@ -127,7 +139,7 @@ extension TunnelEngine {
         sequence: connection.sendNext, acknowledgment: connection.receiveNext,
         flags: [.ack, .psh], window: .max)
       finishStray(header, on: tuple, into: &segments)
-    case .udp: send(message: payload, on: tuple, into: &segments)
+    case .udp: send(message: payload, to: Origin(.udp, tuple), into: &segments)
     }
   }
 

@@ -23,13 +23,16 @@ extension TunnelEngine {
   private mutating func connection(
     _ carrier: Carrier, on tuple: FourTuple, at now: Instant
   ) -> CarrierState {
-    guard carrier == .tcp else { return .udp(UDPConnection()) }
-    let isn =
-      configuration.initialSequence ?? initialSequence(for: tuple, key: secret, at: now)
-    return .tcp(
-      TCPConnection(
-        sendNext: isn &+ 1, receiveNext: 0, peerWindow: 0, isScaled: false, isSealed: sealsFrames,
-        identification: UInt16(truncatingIfNeeded: random.next())))
+    switch carrier {
+    case .tcp:
+      let isn =
+        configuration.initialSequence ?? initialSequence(for: tuple, key: secret, at: now)
+      return .tcp(
+        TCPConnection(
+          sendNext: isn &+ 1, receiveNext: 0, peerWindow: 0, isScaled: false,
+          isSealed: sealsFrames, identification: UInt16(truncatingIfNeeded: random.next())))
+    case .udp: return .udp(NumberedConnection())
+    }
   }
 
   /// Answers `Event.dial` where there is no way to the server, or no local port.

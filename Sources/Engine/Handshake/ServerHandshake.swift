@@ -211,8 +211,8 @@ extension TunnelEngine {
     makeRoomForUnconfirmed()
     let index = channels.insert(channel)
     unconfirmed[place] = index
-    // A segment on UDP finds it by its number at once; on TCP another one may hold the four-tuple.
-    if channels[index].udp != nil { list(index) }
+    // A segment finds it by its number at once; on TCP another one may hold the four-tuple.
+    if channels[index].numbered != nil { list(index) }
     channels[index].retryAt = now + Self.confirmationTime
     reschedule(index, at: now)
     sendHello(on: index, into: &segments)
@@ -248,7 +248,7 @@ extension TunnelEngine {
   /// Ends a channel that was never confirmed; nobody was told of it.
   mutating func forgetUnconfirmed(_ index: Int) {
     unconfirmed[Place(channels[index].kind, channels[index].tuple)] = nil
-    if channels[index].udp != nil { unlist(index) }
+    if channels[index].numbered != nil { unlist(index) }
     timers.cancel(.channel(index))
     channels.remove(index)
     channels.recycle(index)

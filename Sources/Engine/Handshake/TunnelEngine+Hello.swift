@@ -13,9 +13,8 @@ extension TunnelEngine {
   mutating func sendHello(on index: Int, into segments: inout SegmentBatch) {
     let length = channels[index].firstMessage.count
     guard length > 0 else { return }
-    guard channels[index].udp == nil else {
-      return send(
-        message: channels[index].firstMessage, on: channels[index].tuple, into: &segments)
+    guard channels[index].numbered == nil else {
+      return send(message: channels[index].firstMessage, on: index, into: &segments)
     }
     guard begin(channels[index].firstMessage, on: channels[index].tuple, into: &segments) else {
       return counters.drop(.batchFull)

@@ -1,5 +1,5 @@
 // The part of the tunnel's filter that is about IPv6: addresses of four words, and headers between the
-// first one and TCP's.
+// first one and that of the segment.
 
 import Glibc
 import Wire
@@ -10,16 +10,16 @@ extension FilterAssembler {
   private static let extensionLimit = 4
   private static let extensions = [IPPROTO_HOPOPTS, IPPROTO_ROUTING, IPPROTO_DSTOPTS]
 
-  /// Goes on with X behind the IPv6 header there and those between, where TCP comes next, from and to
-  /// these. Where there are more than `limit` addresses, it is their first three words that count, or
-  /// two, or one.
+  /// Goes on with X behind the IPv6 header there and those between, where one of `protocols` comes next,
+  /// from and to these. Where there are more than `limit` addresses, it is their first three words that
+  /// count, or two, or one.
   mutating func requireIPv6(
-    from sources: [IPAddress]?, to addresses: [IPAddress], atMost limit: Int,
-    otherwise reject: Label
+    of protocols: [TunnelProtocol], from sources: [IPAddress]?, to addresses: [IPAddress],
+    atMost limit: Int, otherwise reject: Label
   ) {
     if let sources { require(.source, in: sources, atMost: limit, otherwise: reject) }
     require(.destination, in: addresses, atMost: limit, otherwise: reject)
-    passExtensions(otherwise: reject)
+    passExtensions(to: protocols.map { UInt32($0.number(.ipv6)) }, otherwise: reject)
   }
 
   /// Where in the IPv6 header an address is.
@@ -82,31 +82,32 @@ extension FilterAssembler {
     search(field, groups[middle...], index, found, reject)
   }
 
-  private mutating func passExtensions(otherwise reject: Label) {
-    let next: UInt32 = 0  // the word of memory for the number of the next header
+  /// Goes on where one of the `protocols` comes next, or behind the headers that are passed over.
+  private mutating func passExtensions(to protocols: [UInt32], otherwise reject: Label) {
     let found = label()
     load(.byte, atX: 6)
-    store(to: next)
+    store(to: Self.protocolWord)
     setA(40)
     addX()
     moveToX()
-    load(from: next)
+    load(from: Self.protocolWord)
     for _ in 0..<Self.extensionLimit {
       let passed = label()
-      jump(if: .equal, UInt32(IPPROTO_TCP), then: found)
+      for number in protocols { jump(if: .equal, number, then: found) }
       for number in Self.extensions { jump(if: .equal, UInt32(number), then: passed) }
       jump(to: reject)
       place(passed)
       load(.byte, atX: 0)
-      store(to: next)
+      store(to: Self.protocolWord)
       load(.byte, atX: 1)
       shiftLeft(3)
       add(8)
       addX()
       moveToX()
-      load(from: next)
+      load(from: Self.protocolWord)
     }
-    jump(if: .equal, UInt32(IPPROTO_TCP), otherwise: reject)
+    for number in protocols { jump(if: .equal, number, then: found) }
+    jump(to: reject)
     place(found)
   }
 }

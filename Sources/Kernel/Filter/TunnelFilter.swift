@@ -1,4 +1,4 @@
-// Which packets the AF_PACKET sockets receive: TCP that is ours and for this host.
+// Which packets the AF_PACKET sockets receive: those that are ours and for this host.
 
 import CLinux
 import Glibc
@@ -13,32 +13,41 @@ public enum TunnelFilter {
   private static let rangeLimit = 1200
   private static let addressRangeMinimum = 16
 
-  /// What a server receives of `family`: TCP from anybody to one of `ports` at one of the local
-  /// `addresses`.
+  /// What a server receives of `family`: what is of `protocols`, from anybody to one of `ports` at one of the local `addresses`.
   public static func server(
-    ports: PortSet, addresses: [IPAddress], family: AddressFamily = .ipv4
+    ports: PortSet, addresses: [IPAddress], family: AddressFamily = .ipv4,
+    protocols: [TunnelProtocol] = [.tcp]
   ) throws(SystemError) -> SocketFilter {
-    try program(family, from: nil, port: .destination, in: ports, addresses)
+    try program(family, protocols, from: nil, Segments(isServer: true, ports: ports), addresses)
   }
 
-  /// What a client receives of `family`: TCP from one of `servers`, the addresses that its server may
-  /// have, and one of the server's `ports` to one of the local `addresses`.
+  /// What a client receives of `family`: what is of `protocols`, from one of `servers`, the addresses
+  /// that its server may have, and one of the server's `ports`, where there are ports, to one of the local
+  /// `addresses`.
   public static func client(
-    servers: [IPAddress], ports: PortSet, addresses: [IPAddress], family: AddressFamily = .ipv4
+    servers: [IPAddress], ports: PortSet, addresses: [IPAddress], family: AddressFamily = .ipv4,
+    protocols: [TunnelProtocol] = [.tcp]
   ) throws(SystemError) -> SocketFilter {
     let servers = servers.filter { $0.family == family }
-    return try program(family, from: servers, port: .source, in: ports, addresses)
+    return try program(
+      family, protocols, from: servers, Segments(isServer: false, ports: ports), addresses)
   }
 
-  /// Where in the TCP header a port is.
-  private enum PortField: UInt32 {
-    case source = 0
-    case destination = 2
+  /// What is wanted of the headers behind IP's.
+  fileprivate struct Segments {
+    let isServer: Bool
+    let ports: PortSet
+
+    /// Where in the TCP header the server's port is.
+    var portOffset: UInt32 { isServer ? 2 : 0 }
+    var portRanges: [ClosedRange<UInt32>] {
+      ports.ranges.map { UInt32($0.lowerBound)...UInt32($0.upperBound) }
+    }
   }
 
   private static func program(
-    _ family: AddressFamily, from sources: [IPAddress]?, port: PortField, in ports: PortSet,
-    _ addresses: [IPAddress]
+    _ family: AddressFamily, _ protocols: [TunnelProtocol], from sources: [IPAddress]?,
+    _ segments: Segments, _ addresses: [IPAddress]
   ) throws(SystemError) -> SocketFilter {
     var filter = FilterAssembler()
     let reject = filter.label()
@@ -46,24 +55,23 @@ public enum TunnelFilter {
     filter.jump(if: .equal, UInt32(PACKET_HOST), otherwise: reject)
     filter.pointXAtNetworkHeader()
     let local = addresses.filter { $0.family == family }
-    let room = max(addressRangeMinimum, rangeLimit - ports.ranges.count)
+    let room = max(addressRangeMinimum, rangeLimit - segments.ports.ranges.count)
     switch family {
     case .ipv4:
       filter.requireIPv4(
-        from: sources.map { covering($0, atMost: room) }, to: covering(local, atMost: room),
-        otherwise: reject)
-    case .ipv6: filter.requireIPv6(from: sources, to: local, atMost: room / 4, otherwise: reject)
+        of: protocols, from: sources.map { covering($0, atMost: room) },
+        to: covering(local, atMost: room), otherwise: reject)
+    case .ipv6:
+      filter.requireIPv6(
+        of: protocols, from: sources, to: local, atMost: room / 4, otherwise: reject)
     }
-    filter.load(.half, atX: port.rawValue)
-    let wanted = ports.ranges.map { UInt32($0.lowerBound)...UInt32($0.upperBound) }
-    filter.require(in: wanted)
-    filter.finish(accepting: .max)
+    filter.require(segments, of: protocols, family, otherwise: reject)
     filter.place(reject)
     filter.finish(accepting: 0)
     do { return try filter.assemble() } catch {
       throw SystemError(
         call: "build the socket filter (\(error))", code: E2BIG,
-        remedy: "Use fewer ranges of ports: \(wanted.count) do not fit")
+        remedy: "Use fewer ranges of ports: \(segments.ports.ranges.count) do not fit")
     }
   }
 
@@ -102,14 +110,21 @@ extension FilterAssembler {
     place(found)
   }
 
-  /// Goes on with X behind the IPv4 header there, options included, where it is of TCP, whole, and
-  /// from and to these.
+  /// The word of memory for the number of the protocol.
+  static let protocolWord: UInt32 = 0
+
+  /// Goes on with X behind the IPv4 header there, options included, where it is of one of `protocols`,
+  /// whole, and from and to these.
   fileprivate mutating func requireIPv4(
-    from sources: [ClosedRange<UInt32>]?, to addresses: [ClosedRange<UInt32>],
-    otherwise reject: Label
+    of protocols: [TunnelProtocol], from sources: [ClosedRange<UInt32>]?,
+    to addresses: [ClosedRange<UInt32>], otherwise reject: Label
   ) {
+    let found = label()
     load(.byte, atX: 9)
-    jump(if: .equal, UInt32(IPPROTO_TCP), otherwise: reject)
+    for wanted in protocols { jump(if: .equal, UInt32(wanted.number(.ipv4)), then: found) }
+    jump(to: reject)
+    place(found)
+    store(to: Self.protocolWord)
     load(.half, atX: 6)
     jump(if: .anyBitSet, 0x3FFF, then: reject)  // MF and the offset, not DF
     if let sources {
@@ -123,6 +138,25 @@ extension FilterAssembler {
     shiftLeft(2)
     addX()
     moveToX()
+  }
+
+  /// Accepts where X points at a segment of a tunnel, of the protocol whose number is stored.
+  fileprivate mutating func require(
+    _ segments: TunnelFilter.Segments, of protocols: [TunnelProtocol], _ family: AddressFamily,
+    otherwise reject: Label
+  ) {
+    for wanted in protocols {
+      let next = label()
+      load(from: Self.protocolWord)
+      jump(if: .equal, UInt32(wanted.number(family)), otherwise: next)
+      switch wanted {
+      case .tcp:
+        load(.half, atX: segments.portOffset)
+        require(in: segments.portRanges)
+      }
+      finish(accepting: .max)
+      place(next)
+    }
   }
 
   /// Goes on where A is in one of the ascending `ranges`, else rejects. A search over 64 of them

@@ -11,14 +11,14 @@ import Glibc
 public import Wire
 
 extension Ruleset {
-  /// Whose segments are ours. All of them are TCP, and what arrives counts only where it is for one
-  /// of this host's own addresses: what is only forwarded, masqueraded or not, passes.
+  /// Whose segments are ours. What arrives counts only where it is for one of this host's own addresses:
+  /// what is only forwarded, masqueraded or not, passes.
   public enum Role: Hashable, Sendable {
-    /// Those of any client with one of our ports; where there is a decoy, but for connections that
-    /// were added.
-    case server(ports: PortSet, hasDecoy: Bool = false)
-    /// Those of the server and one of its ports with a port of our own that was added.
-    case client(server: IPAddress, ports: PortSet)
+    /// Of TCP those of any client with one of our ports; where there is a decoy, but for connections
+    /// that were added.
+    case server(ports: PortSet, hasDecoy: Bool = false, protocols: [TunnelProtocol] = [.tcp])
+    /// Of TCP those of the server and one of its ports with a port of our own that was added.
+    case client(server: IPAddress, ports: PortSet, protocols: [TunnelProtocol] = [.tcp])
   }
 }
 
@@ -102,29 +102,48 @@ extension Ruleset.Role {
   /// The server's ports.
   var ports: PortSet {
     switch self {
-    case .server(let ports, _), .client(_, let ports): ports
+    case .server(let ports, _, _), .client(_, let ports, _): ports
+    }
+  }
+
+  /// What carries the segments.
+  var protocols: [TunnelProtocol] {
+    switch self {
+    case .server(_, _, let protocols), .client(_, _, let protocols): protocols
     }
   }
 
   /// The sets that the rules name.
   var sets: [SetName] {
+    guard protocols.contains(.tcp) else { return [] }
     switch self {
-    case .server(_, let hasDecoy): hasDecoy ? [.ports, .spliced, .spliced6] : [.ports]
-    case .client: [.ports, .own]
+    case .server(_, let hasDecoy, _): return hasDecoy ? [.ports, .spliced, .spliced6] : [.ports]
+    case .client: return [.ports, .own]
     }
   }
 
   /// All rules. The dear look-up in the routes comes last.
   var chains: [RuleChain] {
-    [
+    let rules = protocols.map {
+      switch $0 {
+      case .tcp: tcpRules
+      }
+    }
+    return [
       RuleChain(
         name: "prerouting", hook: UInt32(NF_INET_PRE_ROUTING.rawValue),
-        rules: splicedRules(received, isReceived: true) + [received + [.isForThisHost, .drop]]),
+        rules: rules.flatMap { $0.received }),
       RuleChain(
-        name: "output", hook: UInt32(NF_INET_LOCAL_OUT.rawValue),
-        rules: [sent + [.hasOwner, .notrack, .accept]]
-          + splicedRules(sent, isReceived: false) + [sent + [.isReset, .drop]]),
+        name: "output", hook: UInt32(NF_INET_LOCAL_OUT.rawValue), rules: rules.flatMap { $0.sent }),
     ]
+  }
+
+  private var tcpRules: (received: [[RuleTerm]], sent: [[RuleTerm]]) {
+    (
+      splicedRules(received, isReceived: true) + [received + [.isForThisHost, .drop]],
+      [sent + [.hasOwner, .notrack, .accept]]
+        + splicedRules(sent, isReceived: false) + [sent + [.isReset, .drop]]
+    )
   }
 
   /// The kernel's TCP gets and sends what is of connections that it has. Connection tracking has not
@@ -139,7 +158,7 @@ extension Ruleset.Role {
   private var received: [RuleTerm] {
     switch self {
     case .server: [.isTCP, .port(.destinationPort, in: .ports)]
-    case .client(let server, _):
+    case .client(let server, _, _):
       [
         .isOf(server.family), .address(.sourceAddress(server.family), server), .isTCP,
         .port(.sourcePort, in: .ports), .port(.destinationPort, in: .own),
@@ -150,7 +169,7 @@ extension Ruleset.Role {
   private var sent: [RuleTerm] {
     switch self {
     case .server: [.isTCP, .port(.sourcePort, in: .ports)]
-    case .client(let server, _):
+    case .client(let server, _, _):
       [
         .isOf(server.family), .address(.destinationAddress(server.family), server), .isTCP,
         .port(.destinationPort, in: .ports), .port(.sourcePort, in: .own),

@@ -1,5 +1,5 @@
-// Our nftables table: it keeps the kernel's TCP away from our segments, and lives as long as the
-// `Ruleset` does.
+// Our nftables table: it keeps the kernel away from our segments, and lives as long as the `Ruleset`
+// does.
 //
 // The kernel removes a table with an owner (Linux 5.12) when the owner's socket closes, SIGKILL
 // included, and lets nobody else change it. Where the kernel is older, the table is a plain one:
@@ -82,7 +82,7 @@ public struct Ruleset: ~Copyable {
 
   /// Leaves a connection with one of a server's ports to the kernel's TCP. One that was added stays so.
   public mutating func add(spliced tuple: FourTuple) throws(SystemError) {
-    guard case .server(_, true) = role else { preconditionFailure("there is no decoy") }
+    guard case .server(_, true, _) = role else { preconditionFailure("there is no decoy") }
     try transact("add a connection to") {
       $0.add(spliced: CollectionOfOne(tuple), in: table)
     }

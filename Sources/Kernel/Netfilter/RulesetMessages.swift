@@ -46,7 +46,8 @@ extension NetlinkRequest {
   package mutating func fill(table: String, for role: Ruleset.Role) {
     for set in role.sets { make(set, in: table) }
     // Each message is far below the 64 KiB that `nla_len` can say.
-    for start in stride(from: 0, to: role.ports.ranges.count, by: 512) {
+    for start in stride(from: 0, to: role.ports.ranges.count, by: 512)
+    where role.sets.contains(.ports) {
       change(NFT_MSG_NEWSETELEM, .ports, in: table) {
         for range in role.ports.ranges[start...].prefix(512) { $0.element(range) }
       }

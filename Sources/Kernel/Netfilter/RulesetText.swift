@@ -41,24 +41,40 @@ public enum RulesetText {
   /// As `iptables(_:)`, for a client with these ports of its own.
   package static func iptables(_ role: Ruleset.Role, own: PortSet) -> String {
     var lines = comment(role)
-    for command in commands(role) {
-      for (received, sent) in matches(role, own) {
-        let prerouting = "\(command) -t raw -A PREROUTING -p tcp \(received)"
-        let output = "\(command) -t raw -A OUTPUT -p tcp \(sent)"
-        lines += ["\(prerouting) -m addrtype --dst-type LOCAL -j DROP"]
-        lines += ["\(output) -m owner --uid-owner 0-4294967294 -j CT --notrack"]
-        // Matches what has no owner at all, the kernel's own segments (xt_owner.c).
-        lines += ["\(output) -m owner ! --uid-owner 0-4294967294 --tcp-flags RST RST -j DROP"]
+    for family in families(role) {
+      for wanted in role.protocols {
+        switch wanted {
+        case .tcp: lines += tcpCommands(role, family, own)
+        }
       }
     }
     return lines.joined(separator: "\n") + "\n"
   }
 
-  /// The command for each family that the role has.
-  private static func commands(_ role: Ruleset.Role) -> [String] {
+  /// The families that the role has.
+  private static func families(_ role: Ruleset.Role) -> [AddressFamily] {
     switch role {
-    case .server: ["iptables", "ip6tables"]
-    case .client(let server, _): [server.isIPv4 ? "iptables" : "ip6tables"]
+    case .server: AddressFamily.allCases
+    case .client(let server, _, _): [server.family]
+    }
+  }
+
+  private static func command(_ family: AddressFamily) -> String {
+    family == .ipv4 ? "iptables" : "ip6tables"
+  }
+
+  private static func tcpCommands(
+    _ role: Ruleset.Role, _ family: AddressFamily, _ own: PortSet
+  ) -> [String] {
+    matches(role, own).flatMap { received, sent -> [String] in
+      let prerouting = "\(command(family)) -t raw -A PREROUTING -p tcp \(received)"
+      let output = "\(command(family)) -t raw -A OUTPUT -p tcp \(sent)"
+      return [
+        "\(prerouting) -m addrtype --dst-type LOCAL -j DROP",
+        "\(output) -m owner --uid-owner 0-4294967294 -j CT --notrack",
+        // Matches what has no owner at all, the kernel's own segments (xt_owner.c).
+        "\(output) -m owner ! --uid-owner 0-4294967294 --tcp-flags RST RST -j DROP",
+      ]
     }
   }
 
@@ -66,9 +82,9 @@ public enum RulesetText {
     _ role: Ruleset.Role, _ own: PortSet
   ) -> [(received: String, sent: String)] {
     switch role {
-    case .server(let ports, _):
+    case .server(let ports, _, _):
       return lists(ports).map { ("-m multiport --dports \($0)", "-m multiport --sports \($0)") }
-    case .client(let server, let ports):
+    case .client(let server, let ports, _):
       return lists(ports).flatMap { ports in
         lists(own).map { own in
           (
@@ -100,15 +116,13 @@ public enum RulesetText {
   }
 
   private static func comment(_ role: Ruleset.Role) -> [String] {
-    switch role {
-    case .server: ["# Keeps the kernel's TCP away from the tunnel's segments."]
-    case .client:
-      [
-        "# Keeps the kernel's TCP away from the tunnel's segments. A client's own ports are not",
-        "# known in advance: these are net.ipv4.ip_local_port_range. So other connections of this",
-        "# host to the server's ports do not work while these rules are loaded.",
-      ]
-    }
+    let first = "# Keeps the kernel's TCP away from the tunnel's segments."
+    guard case .client = role else { return [first] }
+    return [
+      first + " A client's own ports are not",
+      "# known in advance: these are net.ipv4.ip_local_port_range. So other connections of this",
+      "# host to the server's ports do not work while these rules are loaded.",
+    ]
   }
 
   /// Where the kernel takes ports for outgoing connections from (ip(7)); its default where that

@@ -23,14 +23,15 @@ public struct Route: Hashable, Sendable {
 
 /// Questions about routes.
 public enum Routes {
-  /// The way of TCP from `source` (nil: the kernel chooses) to `destination`, by `interface` where
-  /// that is given, of packets with `mark`. Ports are for rules and multiple paths that look at them.
+  /// The way from `source` (nil: the kernel chooses) to `destination`, by `interface` where that is given,
+  /// of packets with `mark`. Protocol (`IPPROTO_*`) and ports are for rules and multiple paths that look at
+  /// them.
   /// Throws ENETUNREACH or EHOSTUNREACH where no way is known, EACCES where a rule prohibits it, EINVAL
   /// where it ends in a black hole.
   public static func lookup(
     _ socket: borrowing NetlinkSocket, to destination: IPAddress, from source: IPAddress? = nil,
-    interface: Int32? = nil, mark: UInt32? = nil, destinationPort: UInt16? = nil,
-    sourcePort: UInt16? = nil
+    interface: Int32? = nil, mark: UInt32? = nil, protocolNumber: UInt8 = 6,
+    destinationPort: UInt16? = nil, sourcePort: UInt16? = nil
   ) throws(SystemError) -> Route {
     var header = rtmsg()
     let length: UInt8 = destination.isIPv4 ? 32 : 128
@@ -46,7 +47,7 @@ public enum Routes {
     // A socket is its opener's by the effective user (`sock_alloc`), the kernel's default here is
     // the real one.
     request.put(Int(RTA_UID.rawValue), geteuid())
-    request.put(Int(RTA_IP_PROTO.rawValue), UInt8(IPPROTO_TCP))
+    request.put(Int(RTA_IP_PROTO.rawValue), protocolNumber)
     if let sourcePort { request.put(Int(RTA_SPORT.rawValue), sourcePort.bigEndian) }
     if let destinationPort { request.put(Int(RTA_DPORT.rawValue), destinationPort.bigEndian) }
     let verb = "find a route to \(destination)"

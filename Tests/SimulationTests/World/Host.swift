@@ -124,29 +124,29 @@ final class Host {
   }
 
   func receive(_ packets: [Packet], at now: Instant) {
-    for carrier in Carrier.allCases {
-      let own = packets.filter { $0.isUDP == (carrier == .udp) }
-      if !own.isEmpty { receive(own, by: carrier, at: now) }
+    for medium in [SegmentMedium.packets, .datagrams] {
+      let own = packets.filter { $0.isUDP == (medium == .datagrams) }
+      if !own.isEmpty { receive(own, from: medium, at: now) }
     }
   }
 
-  private func receive(_ packets: [Packet], by carrier: Carrier, at now: Instant) {
+  private func receive(_ packets: [Packet], from medium: SegmentMedium, at now: Instant) {
     received.removeAll()
     for (index, packet) in packets.enumerated() {
       precondition(received.append(copying: packet.bytes.rawSpan, source: Endpoint(.any, 0)))
-      guard carrier == .udp else { continue }
+      guard medium == .datagrams else { continue }
       // The kernel takes the headers off.
       slots.append(
         PacketSlot(
           offset: index * received.slotSize + packet.headerLength, length: packet.payloadLength,
           segmentSize: packet.segmentSize, source: packet.source, destination: packet.destination))
     }
-    if carrier == .udp {
+    if medium == .datagrams {
       received.removeAll()
       for slot in slots { received.append(slot) }
       slots.removeAll()
     }
-    engine.decapsulate(&received, by: carrier, into: &datagrams, replies: &segments, at: now)
+    engine.decapsulate(&received, from: medium, into: &datagrams, replies: &segments, at: now)
     for index in 0..<datagrams.count { collect(datagrams[index], at: now) }
     datagrams.removeAll()
     finish(at: now)

@@ -3,8 +3,8 @@ import Wire
 
 @testable import Engine
 
-@Suite struct UDPTokenTests {
-  private let token = UDPToken(key: SipHashKey(11, 22))
+@Suite struct AddressTokenTests {
+  private let token = AddressToken(key: SipHashKey(11, 22))
   private let tuple = FourTuple(
     local: Endpoint(IPAddress(ipv4: 0xC000_0201), 443),
     remote: Endpoint(IPAddress(ipv4: 0xC000_0299), 40_000))
@@ -36,7 +36,7 @@ import Wire
     others[3].local.address = IPAddress(high: 0x2001_0DB8_0000_0000, low: 1)
     for other in others { #expect(!token.isValid(made, for: other, channel: 7, at: now)) }
     #expect(!token.isValid(made, for: tuple, channel: 8, at: now))
-    #expect(!UDPToken(key: SipHashKey(11, 23)).isValid(made, for: tuple, channel: 7, at: now))
+    #expect(!AddressToken(key: SipHashKey(11, 23)).isValid(made, for: tuple, channel: 7, at: now))
     for bit in 0..<64 { #expect(!token.isValid(made ^ 1 << bit, for: tuple, channel: 7, at: now)) }
   }
 }

@@ -3,15 +3,16 @@ import Testing
 import Wire
 
 /// What a message says, as values that can be compared.
-private func parsed(_ bytes: [UInt8]) -> (kind: UDPMessage.Kind, channel: UInt32, content: [UInt8])?
-{
-  guard let message = UDPMessage(parsing: bytes.rawSpan) else { return nil }
+private func parsed(_ bytes: [UInt8]) -> (
+  kind: ChannelMessage.Kind, channel: UInt32, content: [UInt8]
+)? {
+  guard let message = ChannelMessage(parsing: bytes.rawSpan) else { return nil }
   return (message.kind, message.channel, array(message.content))
 }
 
-@Suite struct UDPMessageTests {
+@Suite struct ChannelMessageTests {
   private static let channel: UInt32 = 0xA1B2_C3D4
-  private static let token = UDPMessage.bytes(ofToken: 0x0123_4567_89AB_CDEF)
+  private static let token = ChannelMessage.bytes(ofToken: 0x0123_4567_89AB_CDEF)
   private static let hello = Hello(
     observed: TCPOptions(maximumSegmentSize: nil, windowScale: nil), segmentSize: 1468,
     channel: channel, session: SessionID(high: 0x0011_2233_4455_6677, low: 0x8899_AABB_CCDD_EEFF))
@@ -23,7 +24,7 @@ private func parsed(_ bytes: [UInt8]) -> (kind: UDPMessage.Kind, channel: UInt32
   private static let channelBytes: [UInt8] = [0xA1, 0xB2, 0xC3, 0xD4]
 
   /// The examples of docs/protocol.md.
-  private static let examples: [(UDPMessage.Kind, content: [UInt8], bytes: [UInt8])] = [
+  private static let examples: [(ChannelMessage.Kind, content: [UInt8], bytes: [UInt8])] = [
     (
       .knock, [UInt8](repeating: 0, count: 12),
       [0x16, 3, 1, 0, 0x11, 1] + channelBytes + [UInt8](repeating: 0, count: 12)
@@ -39,20 +40,21 @@ private func parsed(_ bytes: [UInt8]) -> (kind: UDPMessage.Kind, channel: UInt32
 
   @Test func bytesAreThoseOfTheProtocol() {
     for (kind, content, bytes) in Self.examples {
-      #expect(UDPMessage.bytes(kind, channel: Self.channel, content: content) == bytes)
+      #expect(ChannelMessage.bytes(kind, channel: Self.channel, content: content) == bytes)
       let message = parsed(bytes)
       #expect(message?.kind == kind && message?.channel == Self.channel)
       #expect(message?.content == content)
     }
-    #expect(UDPMessage.headerByteCount == 10 && UDPMessage.tokenByteCount == Self.token.count)
+    #expect(
+      ChannelMessage.headerByteCount == 10 && ChannelMessage.tokenByteCount == Self.token.count)
   }
 
   /// No answer of a server is longer than the shortest that draws it.
   @Test func answersAreNoLonger() {
-    let knock = UDPMessage.headerByteCount + UDPMessage.shortestKnock
+    let knock = ChannelMessage.headerByteCount + ChannelMessage.shortestKnock
     #expect(Self.examples[1].bytes.count <= knock)
     #expect(Self.examples[3].bytes.count <= Self.examples[2].bytes.count)
-    #expect(Self.examples[4].bytes.count <= UDPSegment.headerByteCount + FrameHeader.byteCount)
+    #expect(Self.examples[4].bytes.count <= ChannelNumber.byteCount + FrameHeader.byteCount)
   }
 
   @Test func whatIsCutOrLongerIsNone() {
@@ -70,8 +72,8 @@ private func parsed(_ bytes: [UInt8]) -> (kind: UDPMessage.Kind, channel: UInt32
   }
 
   @Test func noChannelLooksLikeAMessage() {
-    #expect(!UDPSegment.isChannel(0x1600_0000) && !UDPSegment.isChannel(0x16FF_FFFF))
-    #expect(UDPSegment.isChannel(0x15FF_FFFF) && UDPSegment.isChannel(0x1700_0000))
+    #expect(!ChannelNumber.isValid(0x1600_0000) && !ChannelNumber.isValid(0x16FF_FFFF))
+    #expect(ChannelNumber.isValid(0x15FF_FFFF) && ChannelNumber.isValid(0x1700_0000))
   }
 
   /// The channel stands in front of each segment, and nothing in front of a message.

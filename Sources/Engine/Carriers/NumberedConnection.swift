@@ -1,4 +1,5 @@
-// Channels on the kernel's UDP: how they open, how they find their channel again behind another address.
+// Channels that are found by a number, such as those on UDP: how they open, how they are found again behind
+// another address.
 //
 //   client                                                     server
 //     knock    channel, hint, padding                   ──►    keeps nothing
@@ -7,13 +8,13 @@
 //                               ◄──  answer   channel, Hello …
 //     frames                                            ──►    the channel is confirmed
 //
-// The token does for UDP what the SYN cookie does for TCP (as Retry in QUIC, RFC 9000, section 8.1):
+// The token does here what the SYN cookie does for TCP (as Retry in QUIC, RFC 9000, section 8.1):
 // it shows that the client is where it says, and that its first message is no old one.
 
 public import Wire
 
-/// What a channel on UDP keeps of its connection.
-struct UDPConnection: Sendable {
+/// What a channel that has a number keeps of its connection.
+struct NumberedConnection: Sendable {
   /// Where a frame came from that is not the channel's place.
   struct Candidate: Sendable {
     let tuple: FourTuple
@@ -35,7 +36,7 @@ struct UDPConnection: Sendable {
 }
 
 /// Makes and checks the tokens of a server.
-struct UDPToken: Sendable {
+struct AddressToken: Sendable {
   private let key: SipHashKey
 
   init(key: SipHashKey) { self.key = key }
@@ -68,13 +69,32 @@ struct UDPToken: Sendable {
   }
 }
 
+/// Where a segment came from, and what an answer to it needs: the server's carrier and place may be any.
+struct Origin {
+  let carrier: Carrier
+  let tuple: FourTuple
+
+  init(_ carrier: Carrier, _ tuple: FourTuple) {
+    self.carrier = carrier
+    self.tuple = tuple
+  }
+}
+
 // Sending.
 extension TunnelEngine {
-  /// Sends a message without a channel's number in front.
+  /// Sends a message on a channel, without its number in front.
+  mutating func send(message bytes: [UInt8], on index: Int, into segments: inout SegmentBatch) {
+    send(
+      message: bytes, to: Origin(channels[index].kind, channels[index].tuple), into: &segments)
+  }
+
+  /// Sends a message to where another one came from.
   mutating func send(
-    message bytes: [UInt8], on tuple: FourTuple, into segments: inout SegmentBatch
+    message bytes: [UInt8], to origin: Origin, into segments: inout SegmentBatch
   ) {
-    guard segments.beginRun(on: tuple, channel: nil) else { return counters.drop(.batchFull) }
+    guard segments.beginRun(on: origin.tuple, channel: nil) else {
+      return counters.drop(.batchFull)
+    }
     guard segments.append(copying: bytes.span.octets) else {
       segments.abandonRun()
       return counters.drop(.batchFull)
@@ -87,66 +107,52 @@ extension TunnelEngine {
     let hint = hint(on: index, at: now)
     let padding = (0..<40 + random.below(80)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
     let content = (0..<4).map { UInt8(truncatingIfNeeded: hint >> (24 - 8 * $0)) } + padding
-    let bytes = UDPMessage.bytes(.knock, channel: channels[index].id, content: content)
-    send(message: bytes, on: channels[index].tuple, into: &segments)
+    let bytes = ChannelMessage.bytes(.knock, channel: channels[index].id, content: content)
+    send(message: bytes, on: index, into: &segments)
   }
 
-  /// A number for a new channel on UDP that no other one of this client has.
+  /// A number for a new channel that no other one of this client has.
   mutating func drawChannelNumber() -> UInt32 {
     var number: UInt32
     repeat {
       number = UInt32(truncatingIfNeeded: random.next())
-    } while !UDPSegment.isChannel(number) || byNumber[number] != nil
+    } while !ChannelNumber.isValid(number) || byNumber[number] != nil
     return number
   }
 }
 
 // Receiving.
 extension TunnelEngine {
-  /// The datagrams of one slot: several where the kernel merged them.
-  mutating func receiveDatagrams(
-    _ slot: PacketSlot, of packets: inout PacketBatch, into datagrams: inout DatagramBatch,
-    replies: inout SegmentBatch, at now: Instant
-  ) {
-    let tuple = FourTuple(local: slot.destination, remote: slot.source)
-    let step = slot.segmentSize > 0 ? slot.segmentSize : max(slot.length, 1)
-    var offset = slot.offset
-    let end = slot.offset &+ slot.length
-    repeat {
-      let range = offset..<min(offset &+ step, end)
-      receive(range, on: tuple, of: &packets, into: &datagrams, replies: &replies, at: now)
-      offset = range.upperBound
-    } while offset < end
-  }
-
-  private mutating func receive(
-    _ range: Range<Int>, on tuple: FourTuple, of packets: inout PacketBatch,
+  /// What one segment carries, behind the headers of its carrier.
+  mutating func receive(
+    _ range: Range<Int>, from origin: Origin, of packets: inout PacketBatch,
     into datagrams: inout DatagramBatch, replies: inout SegmentBatch, at now: Instant
   ) {
-    guard range.count > UDPSegment.headerByteCount else { return counters.drop(.malformed) }
+    let tuple = origin.tuple
+    guard range.count > ChannelNumber.byteCount else { return counters.drop(.malformed) }
     let number = packets.bytes(range).be32(at: 0)
-    guard UDPSegment.isChannel(number) else {
-      return receiveMessage(packets.bytes(range), on: tuple, into: &replies, at: now)
+    guard ChannelNumber.isValid(number) else {
+      return receiveMessage(packets.bytes(range), from: origin, into: &replies, at: now)
     }
-    let frames = range.lowerBound &+ UDPSegment.headerByteCount..<range.upperBound
-    guard let index = byNumber[number] else {
-      return rejectDatagram(
-        packets.bytes(frames), channel: number, on: tuple, into: &replies, at: now)
+    let frames = range.lowerBound &+ ChannelNumber.byteCount..<range.upperBound
+    guard let index = byNumber[number], channels[index].kind == origin.carrier else {
+      return reject(
+        packets.bytes(frames), channel: number, from: origin, into: &replies, at: now)
     }
     guard !channels[index].isDialling else { return counters.drop(.unknownChannel) }
     let isElsewhere = channels[index].tuple != tuple
     if isElsewhere {
-      // A client's socket is connected, so only a server's peers move.
+      // Only a server's peers move.
       guard listener != nil, channels[index].state != .unconfirmed else {
         return counters.drop(.unknownChannel)
       }
-      channels[index].udp?.elsewhere = tuple
+      channels[index].numbered?.elsewhere = tuple
     }
     channels[index].received.count(segments: 1, bytes: frames.count)
     let end = receiveFrames(
       in: frames, of: &packets, on: index, into: &datagrams, replies: &replies, at: now)
     guard channels.contains(index) else { return }
-    if isElsewhere { channels[index].udp?.elsewhere = nil }
+    if isElsewhere { channels[index].numbered?.elsewhere = nil }
     guard end > frames.lowerBound else { return }
     noteHeard(on: index, into: &replies, at: now)
     if isElsewhere, channels[index].tuple != tuple {
@@ -156,21 +162,22 @@ extension TunnelEngine {
   }
 
   private mutating func receiveMessage(
-    _ bytes: RawSpan, on tuple: FourTuple, into segments: inout SegmentBatch, at now: Instant
+    _ bytes: RawSpan, from origin: Origin, into segments: inout SegmentBatch, at now: Instant
   ) {
-    guard let message = UDPMessage(parsing: bytes) else { return counters.drop(.malformed) }
+    guard let message = ChannelMessage(parsing: bytes) else { return counters.drop(.malformed) }
     switch message.kind {
     case .knock, .opening:
-      guard listener?.ports.contains(tuple.local.port) == true else {
+      guard listener?.ports.contains(origin.tuple.local.port) == true else {
         return counters.drop(.unknownChannel)
       }
       if message.kind == .knock {
-        receiveKnock(message, on: tuple, into: &segments, at: now)
+        receiveKnock(message, from: origin, into: &segments, at: now)
       } else {
-        receiveOpening(message, on: tuple, into: &segments, at: now)
+        receiveOpening(message, from: origin, into: &segments, at: now)
       }
     case .token, .answer, .unknown:
-      guard dialer != nil, let index = byNumber[message.channel], channels[index].tuple == tuple
+      guard dialer != nil, let index = byNumber[message.channel],
+        channels[index].kind == origin.carrier, channels[index].tuple == origin.tuple
       else { return counters.drop(.unknownChannel) }
       clientReceive(message, on: index, into: &segments, at: now)
     }
@@ -178,16 +185,16 @@ extension TunnelEngine {
 
   /// Server: a segment of a channel that it does not have. With a key nobody is told: only its own
   /// clients could make use of that. Without one the client hears that the server was restarted.
-  private mutating func rejectDatagram(
-    _ frames: RawSpan, channel: UInt32, on tuple: FourTuple, into segments: inout SegmentBatch,
+  private mutating func reject(
+    _ frames: RawSpan, channel: UInt32, from origin: Origin, into segments: inout SegmentBatch,
     at now: Instant
   ) {
     counters.drop(.unknownChannel)
     guard listener?.keys.isEmpty == true, startsWithFrame(frames) else { return }
-    guard listener?.resetLimiter.allows(tuple.remote.address, at: now) == true else {
+    guard listener?.resetLimiter.allows(origin.tuple.remote.address, at: now) == true else {
       return counters.drop(.rateLimited)
     }
-    send(message: UDPMessage.bytes(.unknown, channel: channel), on: tuple, into: &segments)
+    send(message: ChannelMessage.bytes(.unknown, channel: channel), to: origin, into: &segments)
   }
 }
 
@@ -195,28 +202,29 @@ extension TunnelEngine {
 extension TunnelEngine {
   /// Gives a token to who asks, where a key's hint shows that it may; nothing is kept.
   private mutating func receiveKnock(
-    _ message: borrowing UDPMessage, on tuple: FourTuple, into segments: inout SegmentBatch,
+    _ message: borrowing ChannelMessage, from origin: Origin, into segments: inout SegmentBatch,
     at now: Instant
   ) {
-    guard message.content.byteCount >= UDPMessage.shortestKnock,
-      UDPSegment.isChannel(message.channel)
+    guard message.content.byteCount >= ChannelMessage.shortestKnock,
+      ChannelNumber.isValid(message.channel)
     else { return counters.drop(.malformed) }
     sendToken(
-      channel: message.channel, hint: message.content.be32(at: 0), on: tuple, into: &segments,
+      channel: message.channel, hint: message.content.be32(at: 0), to: origin, into: &segments,
       at: now)
   }
 
   private mutating func sendToken(
-    channel: UInt32, hint: UInt32, on tuple: FourTuple, into segments: inout SegmentBatch,
+    channel: UInt32, hint: UInt32, to origin: Origin, into segments: inout SegmentBatch,
     at now: Instant
   ) {
+    let tuple = origin.tuple
     guard knows(hint, at: now) else { return counters.drop(.unknownKey) }
     guard !isClosing, listener?.synLimiter.allows(tuple.remote.address, at: now) == true,
       let token = listener?.token.make(for: tuple, channel: channel, at: now)
     else { return counters.drop(.rateLimited) }
-    let content = UDPMessage.bytes(ofToken: token)
+    let content = ChannelMessage.bytes(ofToken: token)
     send(
-      message: UDPMessage.bytes(.token, channel: channel, content: content), on: tuple,
+      message: ChannelMessage.bytes(.token, channel: channel, content: content), to: origin,
       into: &segments)
   }
 
@@ -228,44 +236,49 @@ extension TunnelEngine {
   }
 
   private mutating func receiveOpening(
-    _ message: borrowing UDPMessage, on tuple: FourTuple, into segments: inout SegmentBatch,
+    _ message: borrowing ChannelMessage, from origin: Origin, into segments: inout SegmentBatch,
     at now: Instant
   ) {
+    let tuple = origin.tuple
     let content = message.content
-    guard content.byteCount >= UDPMessage.tokenByteCount + Hello.byteCount,
-      UDPSegment.isChannel(message.channel)
+    guard content.byteCount >= ChannelMessage.tokenByteCount + Hello.byteCount,
+      ChannelNumber.isValid(message.channel)
     else { return counters.drop(.malformed) }
     let token = content.be64(at: 0)
-    let first = content.extracting(UDPMessage.tokenByteCount..<content.byteCount)
+    let first = content.extracting(ChannelMessage.tokenByteCount..<content.byteCount)
     guard listener?.token.isValid(token, for: tuple, channel: message.channel, at: now) == true
     else {
       // It is of the past: another one is no longer than this message.
       return sendToken(
-        channel: message.channel, hint: first.be32(at: 0), on: tuple, into: &segments, at: now)
+        channel: message.channel, hint: first.be32(at: 0), to: origin, into: &segments, at: now)
     }
     if let index = byNumber[message.channel] {
-      guard channels[index].tuple == tuple else { return counters.drop(.badHello) }
+      guard channels[index].kind == origin.carrier, channels[index].tuple == tuple else {
+        return counters.drop(.badHello)
+      }
       // The client did not get our first message: the same bytes again, while they are kept.
-      if channels[index].udp?.token == token { return sendHello(on: index, into: &segments) }
+      if channels[index].numbered?.token == token { return sendHello(on: index, into: &segments) }
       guard channels[index].state == .unconfirmed else { return counters.drop(.badHello) }
       forgetUnconfirmed(index)
     }
-    accept(first, token: token, channel: message.channel, on: tuple, into: &segments, at: now)
+    accept(first, token: token, channel: message.channel, from: origin, into: &segments, at: now)
   }
 
   private mutating func accept(
-    _ first: RawSpan, token: UInt64, channel: UInt32, on tuple: FourTuple,
+    _ first: RawSpan, token: UInt64, channel: UInt32, from origin: Origin,
     into segments: inout SegmentBatch, at now: Instant
   ) {
     guard !isClosing else { return counters.drop(.unknownChannel) }
-    let connection = UDPConnection(token: token)
+    let tuple = origin.tuple
+    let connection = NumberedConnection(token: token)
     do throws(Refusal) {
       let message = try read(
         first, cookie: UInt32(truncatingIfNeeded: token), from: tuple, at: now)
       let hello = message.hello
       guard hello.channel == channel else { return counters.drop(.badHello) }
       answer(
-        message, .udp(connection), peerSegmentSize: Int(hello.segmentSize), on: tuple,
+        message, .udp(connection), peerSegmentSize: Int(hello.segmentSize),
+        on: tuple,
         into: &segments, at: now)
     } catch {
       switch error {
@@ -279,12 +292,12 @@ extension TunnelEngine {
 // Opening, as the client sees it.
 extension TunnelEngine {
   private mutating func clientReceive(
-    _ message: borrowing UDPMessage, on index: Int, into segments: inout SegmentBatch,
+    _ message: borrowing ChannelMessage, on index: Int, into segments: inout SegmentBatch,
     at now: Instant
   ) {
     switch message.kind {
     case .token:
-      guard message.content.byteCount >= UDPMessage.tokenByteCount else {
+      guard message.content.byteCount >= ChannelMessage.tokenByteCount else {
         return counters.drop(.malformed)
       }
       receiveToken(message.content.be64(at: 0), on: index, into: &segments, at: now)
@@ -301,8 +314,8 @@ extension TunnelEngine {
   private mutating func receiveToken(
     _ token: UInt64, on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
-    guard channels[index].isDialling, channels[index].udp?.token != token else { return }
-    channels[index].udp?.token = token
+    guard channels[index].isDialling, channels[index].numbered?.token != token else { return }
+    channels[index].numbered?.token = token
     if channels[index].state == .synSent {
       channels[index].liveness.measuredAtMost(now - channels[index].liveness.lastHeard)
       channels[index].state = .helloSent
@@ -321,7 +334,7 @@ extension TunnelEngine {
   public mutating func noteRefusal(
     channel index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
-    guard channels.contains(index), channels[index].udp != nil else { return }
+    guard channels.contains(index), channels[index].numbered != nil else { return }
     heedHint(on: index, into: &segments, at: now)
   }
 }
@@ -334,18 +347,18 @@ extension TunnelEngine {
     _ tuple: FourTuple, on index: Int, received: Int, into segments: inout SegmentBatch,
     at now: Instant
   ) {
-    let size = UDPSegment.headerByteCount + frameOverhead + 4
+    let size = ChannelNumber.byteCount + frameOverhead + 4
     guard received >= size, channels[index].state == .open else { return }
-    if let since = channels[index].udp?.candidate?.since,
-      now - since < UDPConnection.challengeInterval
+    if let since = channels[index].numbered?.candidate?.since,
+      now - since < NumberedConnection.challengeInterval
     {
       return
     }
     let number = UInt64(channels[index].id) ^ random.next()
     let challenge = sipHash(of: tuple, [number, UInt64(bitPattern: now.nanoseconds)], key: secret)
-    let candidate = UDPConnection.Candidate(
+    let candidate = NumberedConnection.Candidate(
       tuple: tuple, challenge: UInt32(truncatingIfNeeded: challenge), since: now)
-    channels[index].udp?.candidate = candidate
+    channels[index].numbered?.candidate = candidate
     let payload: InlineArray<1, UInt32> = [candidate.challenge.bigEndian]
     let place = channels[index].tuple
     channels[index].tuple = tuple
@@ -357,7 +370,7 @@ extension TunnelEngine {
   mutating func isFromCandidate(
     _ payload: RawSpan, on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) -> Bool {
-    guard let connection = channels[index].udp, let candidate = connection.candidate,
+    guard let connection = channels[index].numbered, let candidate = connection.candidate,
       connection.elsewhere == candidate.tuple, payload.byteCount >= 4,
       payload.be32(at: 0) == candidate.challenge
     else { return false }
@@ -369,7 +382,7 @@ extension TunnelEngine {
     _ index: Int, to tuple: FourTuple, into segments: inout SegmentBatch, at now: Instant
   ) {
     channels[index].tuple = tuple
-    channels[index].udp?.candidate = nil
+    channels[index].numbered?.candidate = nil
     counters.channelsMoved &+= 1
     events.append(.channelMoved(channel: index, tuple))
     guard channels[index].state == .open else { return }
