@@ -14,7 +14,7 @@ struct FuzzTarget: Sendable {
 
   /// All targets.
   static let all = [
-    ipv4, ipv6, tcp, frame, fragment, hello, noise, sealed, engine, keys, text, configuration,
+    ipv4, ipv6, tcp, icmp, frame, fragment, hello, noise, sealed, engine, keys, text, configuration,
     netlink,
     received,
   ]

@@ -10,6 +10,7 @@ extension Carrier {
     switch self {
     case .tcp: .tcp
     case .udp: nil
+    case .icmp: .icmp
     }
   }
 

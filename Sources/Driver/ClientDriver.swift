@@ -183,7 +183,7 @@ struct ClientRole: TunnelRole, ~Copyable {
     }
   }
 
-  /// Lets go of what held a channel's port.
+  /// Lets go of what held a channel's port: nothing where that is an identifier of ICMP.
   private mutating func release(_ channel: Int, port: UInt16, _ tunnel: inout Tunnel) {
     if channels[port] == channel {
       channels[port] = nil
@@ -216,6 +216,7 @@ struct ClientRole: TunnelRole, ~Copyable {
       switch carrier {
       case .tcp: try dialTCP(slot, way, remote, &tunnel)
       case .udp: try dialUDP(slot, way, remote, &tunnel)
+      case .icmp: dialICMP(slot, way, remote, &tunnel)
       }
       lastFailures[remote.address] = nil
     } catch {
@@ -254,6 +255,17 @@ struct ClientRole: TunnelRole, ~Copyable {
     channels[port] = tunnel.engine.dial(
       slot: slot, tuple: tuple, path: way.datagramPath, into: &tunnel.segments, at: tunnel.now)
     tunnel.log.debug("channel \(tuple) on UDP dialled")
+  }
+
+  /// The engine draws the identifier: there is nothing that could hold it.
+  private mutating func dialICMP(
+    _ slot: Int, _ way: NextHop, _ remote: Endpoint, _ tunnel: inout Tunnel
+  ) {
+    let tuple = FourTuple(local: Endpoint(way.source, 0), remote: remote)
+    let channel = tunnel.engine.dial(
+      slot: slot, tuple: tuple, path: way.path, into: &tunnel.segments, at: tunnel.now)
+    tunnel.log.debug("channel to \(remote.address) on ICMP dialled")
+    tunnel.wire.setHop(way, channel: channel)
   }
 }
 

@@ -107,12 +107,14 @@ struct NextHops: ~Copyable {
   /// How `tuple.remote` is reached by segments of a carrier. A local address or port of zero leaves it to
   /// the kernel.
   func find(_ tuple: FourTuple, by carrier: Carrier) throws(SystemError) -> NextHop {
+    // The identifier of ICMP is no port.
+    let (local, remote) =
+      carrier.hasPorts ? (tuple.local.port, tuple.remote.port) : (0, 0)
     let route = try Routes.lookup(
       netlink, to: tuple.remote.address,
       from: tuple.local.address.isAny ? nil : tuple.local.address, interface: device?.index,
       mark: mark, protocolNumber: carrier.protocolNumber(tuple.family),
-      destinationPort: tuple.remote.port == 0 ? nil : tuple.remote.port,
-      sourcePort: tuple.local.port == 0 ? nil : tuple.local.port)
+      destinationPort: remote == 0 ? nil : remote, sourcePort: local == 0 ? nil : local)
     let link = state.links[route.interfaceIndex]
     let neighbour = neighbour(on: route, to: tuple.remote.address)
     let hop = link.flatMap { link in

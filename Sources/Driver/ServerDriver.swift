@@ -17,6 +17,7 @@ func runServer(
   if hasDecoy { try checkDecoy() }
   let ruleset = start.ruleset(
     .server(ports: tunnel.ports, hasDecoy: hasDecoy, protocols: tunnel.carriers.protocols))
+  if ruleset == nil { start.warnOfEchoes() }
   // A decoy's connections take the ports themselves.
   let families = servedFamilies(tunnel, log: log)
   let guards =
@@ -39,8 +40,33 @@ func runServer(
     keeping: hasDecoy ? [.netAdmin, .netBindService] : .netAdmin,
     decoyPorts: hasDecoy ? tunnel.ports : nil,
     greeting:
-      "server ready: \(tunnel.carriers.names) ports \(tunnel.ports), datagrams go to \(configuration.targetText)",
+      "server ready: \(tunnel.places), datagrams go to \(configuration.targetText)",
     process: &process)
+}
+
+extension Start {
+  /// Says that the kernel answers clients' requests too, where nothing keeps it from that.
+  fileprivate func warnOfEchoes() {
+    guard configuration.carriers.contains(.icmp), !EchoSettings.areIgnored else { return }
+    log.warning(
+      """
+      the kernel answers each ICMP request too, and sends the client its own data back: \
+      load the rules of rsock rules server, or set \(EchoSettings.remedy)
+      """)
+  }
+}
+
+extension TunnelConfiguration {
+  /// Where a server takes clients in.
+  fileprivate var places: String {
+    let served = carriers.filter(\.hasPorts)
+    let others = carriers.filter { !$0.hasPorts }
+    let parts = [
+      served.isEmpty ? nil : "\(served.names) ports \(ports)",
+      others.isEmpty ? nil : others.names,
+    ]
+    return parts.compactMap { $0 }.joined(separator: ", ")
+  }
 }
 
 /// Whom a server serves: clients of both families, where the kernel has both.

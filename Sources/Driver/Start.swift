@@ -91,14 +91,19 @@ struct Start: ~Copyable {
   /// Our nftables table, where it is wanted and can be had: packets of our own alone need one.
   func ruleset(_ role: Ruleset.Role) -> Ruleset? {
     guard hasPackets, configuration.firewall == .auto else { return nil }
+    let isGuarded = configuration.carriers.contains(.tcp)
     guard capabilities.contains(.netAdmin) else {
       log.warning(
-        "without CAP_NET_ADMIN there are no firewall rules: guard sockets alone keep the kernel quiet"
-      )
+        isGuarded
+          ? "without CAP_NET_ADMIN there are no firewall rules: guard sockets alone keep the kernel quiet"
+          : "without CAP_NET_ADMIN there are no firewall rules")
       return nil
     }
     do throws(SystemError) { return try Ruleset(role: role) } catch {
-      log.warning("no firewall rules, guard sockets alone keep the kernel quiet: \(error)")
+      log.warning(
+        isGuarded
+          ? "no firewall rules, guard sockets alone keep the kernel quiet: \(error)"
+          : "no firewall rules: \(error)")
       return nil
     }
   }

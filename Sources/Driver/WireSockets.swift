@@ -7,7 +7,7 @@ import Kernel
 import Logging
 import Wire
 
-/// The two sockets for packets of our own of one family: fake TCP.
+/// The two sockets for packets of our own of one family: fake TCP, ICMP.
 struct PacketWire: ~Copyable {
   var packet: PacketSocket
   var raw: RawSocket
@@ -133,6 +133,7 @@ struct WireSockets: ~Copyable {
     guard segments.count > 0 else { return }
     udp.send(segments, payloads: payloads, log)
     guard hasIPv4 || hasIPv6 else { return }
+    segments.completeChecksums(packets: payloads)
     let channelCount = hops.count
     if isRawRefused, transmit == .auto { bypassRaw(&segments, nextHops) }
     // Either packet socket sends for both families.

@@ -74,6 +74,7 @@ struct Channel: ~Copyable {
   /// the payload of an enumeration is copied for each change.
   var tcp: TCPConnection?
   var numbered: NumberedConnection?
+  var echo: EchoConnection?
   /// What all packets of ours on the channel have in common on IPv6 (RFC 6437); 0 on IPv4.
   let flowLabel: UInt32
   var liveness: Liveness
@@ -137,6 +138,9 @@ struct Channel: ~Copyable {
     switch carrier {
     case .tcp(let connection): tcp = connection
     case .udp(let connection): numbered = connection
+    case .icmp(let connection, let echo):
+      numbered = connection
+      self.echo = echo
     }
     self.flowLabel = flowLabel
     self.path = path
@@ -165,7 +169,7 @@ struct Channel: ~Copyable {
   }
 
   /// The most segments in one run.
-  var runLimit: Int { path.carriesRuns ? SegmentBatch.runLimit : 1 }
+  var runLimit: Int { path.carriesRuns && kind.hasRuns ? SegmentBatch.runLimit : 1 }
 
   /// The number of the next frame; of a plain one the low 24 bits are on the wire.
   var nextNumber: UInt64 {

@@ -155,7 +155,7 @@ extension TunnelEngine {
       channelLost(index, at: now)
       return closeChannel(index, at: now, into: &segments)
     }
-    // A NAT forgets UDP after half a minute, and the server sends on any channel.
+    // A NAT forgets UDP and ICMP after half a minute, and the server sends on any channel.
     let isFrequent = isFirst || channels[index].numbered != nil
     let interval = random.jittered(isFrequent ? keepalive : Self.spareKeepalive)
     let due = channels[index].liveness.lastHeard + interval

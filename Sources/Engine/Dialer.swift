@@ -11,6 +11,7 @@ struct Dialer {
 
   struct Slot: Sendable {
     let carrier: Carrier
+    /// The server's; 0 where the carrier has none.
     var port: UInt16
     /// The channel that is open, or was.
     var channel: Int?
@@ -52,7 +53,7 @@ struct Dialer {
   private var nextSlot = 0
 
   /// A plan with so many channels of each carrier to each port, and at most `limit` of each carrier:
-  /// which ones have fewer then is drawn.
+  /// which ones have fewer then is drawn. A carrier without ports gets as many channels as the others.
   init(
     server: IPAddress, ports: PortSet, carriers: [Carrier] = [.tcp], channelsPerPort: Int = 1,
     limit: Int, random: inout SplitMix64
@@ -65,7 +66,7 @@ struct Dialer {
     if wanted > limit { all.shuffle(using: &random) }
     // Carriers take turns, and so do ports, for during an outage the slots are dialled in this order.
     for place in 0..<min(wanted, limit) {
-      slots += carriers.map { Slot(carrier: $0, port: all[place % all.count]) }
+      slots += carriers.map { Slot(carrier: $0, port: $0.hasPorts ? all[place % all.count] : 0) }
     }
   }
 
@@ -118,7 +119,7 @@ struct Dialer {
   /// Draws another port for a slot whose channel died, where there are more ports than slots.
   mutating func redraw(_ slot: Int, random: inout SplitMix64) {
     let carrier = slots[slot].carrier
-    guard ports.count > slots.count / carriers.count else { return }
+    guard carrier.hasPorts, ports.count > slots.count / carriers.count else { return }
     let port = ports[random.below(ports.count)]
     if !slots.contains(where: { $0.carrier == carrier && $0.port == port }) {
       slots[slot].port = port

@@ -46,7 +46,8 @@ extension TunnelEngine {
       switch sort(packets, index, replies: &replies, at: now) {
       case .segment(let arrival):
         receive(arrival, of: &packets, into: &datagrams, replies: &replies, at: now)
-      case .noTCP: counters.drop(.malformed)
+      case .noTCP:
+        receiveEcho(at: index, of: &packets, into: &datagrams, replies: &replies, at: now)
       case .done: break
       }
     }
@@ -56,6 +57,9 @@ extension TunnelEngine {
   /// side sends.
   public func hasSent(packet bytes: RawSpan) -> Bool {
     guard let packet = IPPacket(bytes), packet.payload.byteCount >= 12 else { return false }
+    if let message = EchoMessage(packet) {
+      return hasSent(message, from: packet.source, to: packet.destination)
+    }
     let tuple = FourTuple(
       local: Endpoint(packet.source, packet.payload.be16(at: 0)),
       remote: Endpoint(packet.destination, packet.payload.be16(at: 2)))

@@ -76,14 +76,14 @@ public struct Entropy: Sendable {
 
 /// What the driver has to know or do.
 public enum Event: Hashable, Sendable {
-  /// Client: find a way and a local port for a channel to `remote`, then call `dial` or
-  /// `dialFailed` with the slot.
+  /// Client: find a way for a channel to `remote`, and a local port where the carrier has ports, then
+  /// call `dial` or `dialFailed` with the slot.
   case dial(slot: Int, Carrier, remote: Endpoint)
   /// Server: a channel came up; tell its path by `setPath`.
   case channelOpened(channel: Int, FourTuple)
   /// The channel is gone; its index will be used again.
   case channelClosed(channel: Int, FourTuple)
-  /// Server: the client of a channel on UDP has come to be at another address.
+  /// Server: the client of a channel on UDP or ICMP has come to be at another address.
   case channelMoved(channel: Int, FourTuple)
   /// The flow is gone; its index will be used again.
   case flowClosed(flow: Int)
@@ -117,6 +117,8 @@ public struct TunnelEngine: ~Copyable {
   let cipherFlags: HelloFlags
   /// Whether frames are sealed: the same on all channels, since `none` has to be said at both ends.
   let sealsFrames: Bool
+  /// Whether there may be channels on ICMP.
+  let takesEchoes: Bool
   var limits: EngineLimits
   /// The system's clock less `now`, in milliseconds since 1970.
   private var clockOffset: Int64 = 0
@@ -177,6 +179,7 @@ public struct TunnelEngine: ~Copyable {
     let hasKey = !configuration.keys.isEmpty
     cipherFlags = hasKey ? configuration.cipher.flags(hasFastAES: configuration.hasFastAES) : []
     sealsFrames = hasKey && configuration.cipher != .none
+    takesEchoes = configuration.carriers.contains(.icmp)
     startedAt = now
     random = SplitMix64(seed: entropy.seed)
     switch configuration.role {

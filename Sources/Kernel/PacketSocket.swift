@@ -1,7 +1,7 @@
 // The fast path: whole packets to and from the link, many segments in one (packet(7)).
 //
 //   received  | virtio_net_hdr 10 | link header | IP …
-//   sent      | virtio_net_hdr 10 | link header | IP | TCP | frame │ payload │ frame │ …  (iovec)
+//   sent      | virtio_net_hdr 10 | link header | IP | TCP or ICMP | frame │ payload │ frame │ …  (iovec)
 //
 // PACKET_VNET_HDR carries the offload state: a super-segment goes out, and comes in after GRO, as
 // one packet of up to 64 KiB; the kernel, or the network card, cuts it and completes checksums.
@@ -152,7 +152,7 @@ extension PacketSocket {
   private static func writeHeaders(
     of run: SegmentRun, to hop: LinkHop, in segments: inout SegmentBatch
   ) -> Int {
-    let header = offload(of: run, to: hop, in: segments)
+    let header = run.isTCP ? offload(of: run, to: hop, in: segments) : virtio_net_hdr()
     let start = run.headerOffset &- hop.headerLength &- MemoryLayout<virtio_net_hdr>.size
     var arena = unsafe MutableRawSpan(_unsafeBytes: segments.arena)
     arena.storeBytes(of: header, toByteOffset: start, as: virtio_net_hdr.self)

@@ -50,7 +50,7 @@ public struct RawSocket: ~Copyable {
   }
 
   /// Sends the runs of its family that `PacketSocket` does not: those without a channel, or whose channel
-  /// has no hop. Runs are cut into their segments, whose checksums are completed. EPERM in the result
+  /// has no hop. Runs of TCP are cut into their segments, whose checksums are completed. EPERM in the result
   /// means that a firewall's OUTPUT policy refuses.
   public mutating func send(
     _ segments: borrowing SegmentBatch, payloads: borrowing PacketBatch,
@@ -62,7 +62,11 @@ public struct RawSocket: ~Copyable {
       guard run.datagramPath == nil, run.isIPv4 == (family == .ipv4),
         LinkHop.hop(of: run, in: hops) == nil
       else { continue }
-      send(run, of: segments, payloads: payloads, into: &result)
+      if run.isTCP {
+        send(run, of: segments, payloads: payloads, into: &result)
+      } else {
+        sendWhole(run, of: segments, payloads: payloads, into: &result)
+      }
     }
     outgoing.flush(on: descriptor, into: &result)
     return result
@@ -99,6 +103,20 @@ public struct RawSocket: ~Copyable {
       }
       cutter.complete(
         slot, of: run, headerLength: headerLength, payload: checksum, payloadLength: length)
+    }
+  }
+
+  /// Sends a run that is one segment, complete as it is.
+  private mutating func sendWhole(
+    _ run: SegmentRun, of segments: borrowing SegmentBatch, payloads: borrowing PacketBatch,
+    into result: inout SendResult
+  ) {
+    guard outgoing.open(pieces: run.pieces.count, segments: 1, on: descriptor, into: &result) else {
+      return
+    }
+    outgoing.address(destination(of: run, in: segments))
+    for piece in run.pieces {
+      outgoing.add(segments.bytes(of: segments.piece(piece), packets: payloads))
     }
   }
 

@@ -8,11 +8,14 @@ public import Wire
 public enum TunnelProtocol: CaseIterable, Hashable, Sendable {
   /// TCP between the server's ports and the client's.
   case tcp
+  /// ICMP echo with a badge: requests to the server, replies to the client.
+  case icmp
 
   /// Its number in the IP header of a family.
   public func number(_ family: AddressFamily) -> UInt8 {
     switch self {
     case .tcp: UInt8(IPPROTO_TCP)
+    case .icmp: ICMP.protocolNumber(family)
     }
   }
 }

@@ -9,7 +9,7 @@ public struct IPPacket: ~Escapable {
   public let source: IPAddress
   /// Where it goes.
   public let destination: IPAddress
-  /// The protocol number of the payload (6 is TCP).
+  /// The protocol number of the payload (6 is TCP; 1 and 58 are ICMP).
   public let protocolNumber: UInt8
   /// The header's size in bytes: with IPv4's options, or IPv6's extension headers.
   public let headerLength: Int

@@ -8,6 +8,7 @@
 // headroom is for the link header and the virtio header that the socket puts in front.
 //
 // A run for a kernel UDP socket has no headers of ours: | channel 4 | frame | channel 4 | frame | …
+// One of ICMP is a segment alone, since nothing cuts it: | IP | ICMP 12 | channel 4 | frame | …
 
 /// One run of segments of a `SegmentBatch`.
 public struct SegmentRun: Sendable {
@@ -20,13 +21,13 @@ public struct SegmentRun: Sendable {
   public var headerOffset: Int
   /// The size of the IP header in bytes: 20 (IPv4), 40 (IPv6), or 0 where there is none of ours.
   public var ipHeaderLength: Int
-  /// What stands behind the IP header: 6 (TCP); 17 where a kernel UDP socket carries it.
+  /// What stands behind the IP header: 6 (TCP), 1 or 58 (ICMP); 17 where a kernel UDP socket carries it.
   public var protocolNumber: UInt8
   /// The pieces of the run; the first starts with the IP header, where there is one.
   public var pieces: Range<Int>
-  /// The TCP or UDP payload of each segment but the last, in bytes.
+  /// The TCP or UDP payload of each segment but the last, in bytes; of ICMP the frames.
   public var segmentSize: Int
-  /// The TCP or UDP payload of all segments, in bytes.
+  /// The TCP or UDP payload of all segments, in bytes; of ICMP the frames.
   public var payloadLength: Int
 
   /// Whether it is fake TCP: the kernel, or the card, cuts it and completes its checksums.
@@ -54,9 +55,9 @@ public struct SegmentRun: Sendable {
   /// Headers and copied payload; the socket writes into the headroom of each run.
   public let arena: UnsafeMutableRawBufferPointer
   private let runStorage: UnsafeMutableBufferPointer<SegmentRun>
-  private var pieces: PieceList
-  private var arenaUsed = 0
-  private var openRun: SegmentRun?
+  private(set) var pieces: PieceList
+  private(set) var arenaUsed = 0
+  private(set) var openRun: SegmentRun?
   /// The open run's channel on UDP, in front of each segment.
   private var channelNumber: UInt32?
   /// Whether the next frame goes on in the newest segment.
@@ -65,6 +66,8 @@ public struct SegmentRun: Sendable {
   private var numberLength = 0
   /// How many finished runs there are.
   public private(set) var count = 0
+  /// Whether there are runs of ICMP among them.
+  var hasEchoes = false
 
   /// An empty batch for up to `runs` runs, `pieces` pieces and `arenaSize` bytes of headers and
   /// copies.
@@ -85,6 +88,7 @@ public struct SegmentRun: Sendable {
     arenaUsed = 0
     pieces.removeAll()
     openRun = nil
+    hasEchoes = false
   }
 
   /// Run `index`.

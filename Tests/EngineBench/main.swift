@@ -8,9 +8,10 @@ import EnginePair
 
 /// The least time of one call over `rounds` rounds, in nanoseconds per datagram.
 func measure(
-  count: Int, size: Int, merged: Bool, _ delivery: EnginePair.Delivery, isSealed: Bool = false
+  count: Int, size: Int, merged: Bool, _ delivery: EnginePair.Delivery, isSealed: Bool = false,
+  isOnICMP: Bool = false
 ) -> String {
-  var pair = EnginePair(isSealed: isSealed)
+  var pair = EnginePair(isSealed: isSealed, isOnICMP: isOnICMP)
   var (send, receive) = (Duration.seconds(1), Duration.seconds(1))
   let clock = ContinuousClock()
   for _ in 0..<20_000 {
@@ -45,4 +46,7 @@ for size in [1400, 200, 64] {
   print(
     "\(size) bytes, \(count) in one buffer, sealed:",
     measure(count: count, size: size, merged: true, .merged, isSealed: true))
+  print(
+    "\(size) bytes, \(count) in one buffer, ICMP:  ",
+    measure(count: count, size: size, merged: true, .single, isOnICMP: true))
 }

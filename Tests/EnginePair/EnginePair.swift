@@ -26,8 +26,8 @@ internal import Wire
   private var replies = SegmentBatch(runs: 128, pieces: 1024, arenaSize: 1 << 18)
   private var datagrams = DatagramBatch(datagrams: 4096, arenaSize: 1 << 20)
 
-  /// A connected pair; each way carries packets of up to 1500 bytes.
-  public init(isSealed: Bool = false) {
+  /// A connected pair, on fake TCP or ICMP; each way carries packets of up to 1500 bytes.
+  public init(isSealed: Bool = false, isOnICMP: Bool = false) {
     let address = IPAddress(ipv4: 0xC000_0201)
     let ports = PortSet([10_001...10_001])
     let secret = SipHashKey(1, 2)
@@ -36,9 +36,11 @@ internal import Wire
       isSealed ? [NamedKey(name: "bench", key: SecretKey { $0.set(7 as UInt8, at: 0) })] : []
     var serving = EngineConfiguration(role: .server(ports: ports))
     serving.keys = keys
+    serving.carriers = isOnICMP ? [.icmp] : [.tcp]
     var dialling = EngineConfiguration(
       role: .client(server: address, ports: ports, maxChannels: 1))
     dialling.keys = keys
+    dialling.carriers = serving.carriers
     let seeds = (1...2).map { number in SecretKey { $0.set(UInt8(number), at: 0) } }
     server = TunnelEngine(
       serving, entropy: Entropy(secret: secret, keySeed: seeds[0], session: session, seed: 5),
@@ -85,6 +87,7 @@ internal import Wire
 
   /// What the client sent becomes packets for the server.
   public mutating func carry(_ delivery: Delivery) {
+    segments.completeChecksums(packets: apps)
     Self.carry(segments, payloads: apps, to: &wire, delivery)
     segments.removeAll()
   }

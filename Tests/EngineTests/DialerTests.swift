@@ -26,7 +26,7 @@ import Wire
     var dialer = Dialer(
       server: .any, ports: PortSet([5...7]), carriers: [.tcp, .udp], channelsPerPort: each,
       limit: limit, random: &random)
-    for carrier in Carrier.allCases {
+    for carrier in [Carrier.tcp, .udp] {
       let ports = dialer.slots.filter { $0.carrier == carrier }.map(\.port)
       #expect((5...7).map { port in ports.count { $0 == port } }.sorted() == expected)
     }
@@ -68,6 +68,21 @@ import Wire
     for round in 0..<100 { dialer.redraw(round % 4, random: &random) }
     for carrier in [Carrier.tcp, .udp] {
       #expect(Set(dialer.slots.filter { $0.carrier == carrier }.map(\.port)).count == 2)
+    }
+  }
+
+  /// A carrier without ports gets as many channels as the others, and none is drawn anew.
+  @Test(arguments: [(1, 16, 3), (3, 16, 9), (3, 4, 4)])
+  func channelsWithoutPorts(_ each: Int, _ limit: Int, _ expected: Int) {
+    var random = SplitMix64(seed: 1)
+    var dialer = Dialer(
+      server: .any, ports: PortSet([5...7]), carriers: [.tcp, .icmp], channelsPerPort: each,
+      limit: limit, random: &random)
+    for slot in dialer.slots.indices { dialer.redraw(slot, random: &random) }
+    for carrier in [Carrier.tcp, .icmp] {
+      let ports = dialer.slots.filter { $0.carrier == carrier }.map(\.port)
+      #expect(ports.count == expected)
+      #expect(ports.allSatisfy { ($0 == 0) == (carrier == .icmp) })
     }
   }
 

@@ -6,43 +6,6 @@ import Testing
 import Wire
 
 @Suite struct RulesetGoldenTests {
-  /// The payloads in messages of a filled table, by default NEWCHAIN and NEWRULE, in hexadecimal.
-  private func messages(
-    _ role: Ruleset.Role, table: String,
-    _ types: [nf_tables_msg_types] = [NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE]
-  ) -> [String] {
-    var request = NetlinkRequest(sequence: 1, capacity: 16_384)
-    request.fill(table: table, for: role)
-    return messages(in: request, types)
-  }
-
-  private func messages(
-    in request: borrowing NetlinkRequest, _ types: [nf_tables_msg_types]
-  ) -> [String] {
-    var found: [String] = []
-    var rest = request.bytes
-    let wanted = types.map {
-      UInt32(NFNL_SUBSYS_NFTABLES) << 8 | $0.rawValue
-    }
-    while let message = NetlinkMessage(rest) {
-      rest = message.rest
-      guard wanted.contains(UInt32(message.header.nlmsg_type)) else { continue }
-      var hex = ""
-      for offset in 0..<message.payload.byteCount {
-        let digits = String(message.payload.byte(at: offset), radix: 16)
-        hex += digits.count == 1 ? "0" + digits : digits
-      }
-      found.append(hex)
-    }
-    return found
-  }
-
-  private func expectSame(_ ours: [String], _ golden: [String]) {
-    // nft sends chains before rules, we send a chain and then its rules.
-    #expect(ours.count == golden.count)
-    for message in golden { #expect(ours.contains(message), "\(message)") }
-  }
-
   // table inet rsock-1 {
   //   set ports { type inet_service; flags interval; elements = { 80, 443, 1000-1010,
   //     60000-65535 }; }
@@ -121,4 +84,41 @@ import Wire
     removing.remove(spliced: tuples, in: "rsock-3")
     #expect(messages(in: removing, [NFT_MSG_DELSETELEM]) == golden)
   }
+}
+
+/// The payloads in messages of a filled table, by default NEWCHAIN and NEWRULE, in hexadecimal.
+func messages(
+  _ role: Ruleset.Role, table: String,
+  _ types: [nf_tables_msg_types] = [NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE]
+) -> [String] {
+  var request = NetlinkRequest(sequence: 1, capacity: 16_384)
+  request.fill(table: table, for: role)
+  return messages(in: request, types)
+}
+
+private func messages(
+  in request: borrowing NetlinkRequest, _ types: [nf_tables_msg_types]
+) -> [String] {
+  var found: [String] = []
+  var rest = request.bytes
+  let wanted = types.map {
+    UInt32(NFNL_SUBSYS_NFTABLES) << 8 | $0.rawValue
+  }
+  while let message = NetlinkMessage(rest) {
+    rest = message.rest
+    guard wanted.contains(UInt32(message.header.nlmsg_type)) else { continue }
+    var hex = ""
+    for offset in 0..<message.payload.byteCount {
+      let digits = String(message.payload.byte(at: offset), radix: 16)
+      hex += digits.count == 1 ? "0" + digits : digits
+    }
+    found.append(hex)
+  }
+  return found
+}
+
+func expectSame(_ ours: [String], _ golden: [String]) {
+  // nft sends chains before rules, we send a chain and then its rules.
+  #expect(ours.count == golden.count)
+  for message in golden { #expect(ours.contains(message), "\(message)") }
 }

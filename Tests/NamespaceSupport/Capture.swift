@@ -92,9 +92,10 @@ private func show(_ frame: RawSpan, to observer: inout some PacketObserver) {
   let bytes = frame.extracting(start..<frame.byteCount)
   switch frame.be16(at: start - 2) {
   case 0x0800: break
-  // But for what neighbours ask, and for groups: those have hop-by-hop options.
+  // But for what neighbours ask, and for groups: those have hop-by-hop options. Pings count.
   case 0x86DD:
-    guard bytes.byteCount > 6, bytes.byte(at: 6) != 58, bytes.byte(at: 6) != 0 else { return }
+    guard bytes.byteCount > 40, bytes.byte(at: 6) != 0 else { return }
+    guard bytes.byte(at: 6) != 58 || [128, 129].contains(bytes.byte(at: 40)) else { return }
   default: return
   }
   // struct virtio_net_hdr, host byte order: flags, gso_type, hdr_len, gso_size, …

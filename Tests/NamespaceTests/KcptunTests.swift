@@ -9,7 +9,7 @@ extension NamespaceTests {
     @Test(arguments: [
       ("tcp", Protection.plain, AddressFamily.ipv4), ("tcp", .sealed, .ipv4),
       ("udp", .plain, .ipv4), ("all", .sealed, .ipv4), ("tcp", .sealed, .ipv6),
-      ("udp", .plain, .ipv6),
+      ("udp", .plain, .ipv6), ("icmp", .sealed, .ipv4), ("icmp", .plain, .ipv6),
     ])
     func aHundredMegabytesEachWay(
       type: String, protection: Protection, family: AddressFamily

@@ -8,6 +8,8 @@ import Testing
     ["client", "--taddr=192.0.2.1", "-p", "443"],
     ["server", "-p", "80,443", "--type=all"],
     ["client", "--taddr=2001:db8::1", "-p", "443"],
+    ["server", "-p", "443", "--type=tcp,udp,icmp"],
+    ["client", "--taddr=192.0.2.1", "-p", "443", "--type=tcp,icmp"],
   ]
 
   @Test("nft takes them, twice too", arguments: lines) func nft(_ line: [String]) {
@@ -44,6 +46,22 @@ import Testing
     #expect(server.output.contains("udp dport '{ 443, 10001-10010 }' accept"))
     let client = Scratch().rsock("rules", "client", "--taddr=192.0.2.1", "--type=udp")
     #expect(client.status == 0 && client.output == "# UDP needs no rule on a client.\n")
+  }
+
+  @Test("ICMP alone takes rules without ports", arguments: ["192.0.2.1", "2001:db8::1"])
+  func icmp(_ address: String) {
+    for line in [["server"], ["client", "--taddr=\(address)"]] {
+      let outcome = loaded(
+        line + ["--type=icmp"],
+        """
+        nft -f rules && nft list ruleset &&
+        sed -n 's/^# \\(ip6*tables\\)/\\1/p' rules | sh -e && iptables -t raw -S && ip6tables -t raw -S
+        """)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      #expect(outcome.output.contains(" type echo-reply @th,64,32 0x52534341"), "\(outcome.output)")
+      #expect(outcome.output.contains("=0x52534341"), "\(outcome.output)")
+      #expect(!outcome.output.contains("port"), "\(outcome.output)")
+    }
   }
 
   @Test("A pasted line of the client does, and a server's address is needed") func pasted() {

@@ -176,11 +176,17 @@ import Testing
       "--keepalive: \"0\" is no number of seconds from 1 to 3600: for example --keepalive=25."
     ),
     (
-      server + ["--type=tcp,icmp"],
-      "--type: \"tcp,icmp\" has icmp, which is not in this version: use tcp, udp or all."
+      server + ["--type=sctp"],
+      "--type: \"sctp\" is unknown: use tcp, udp, icmp, several as in tcp,udp, or all."
     ),
-    (server + ["--type=sctp"], "--type: \"sctp\" is unknown: use tcp, udp or all."),
-    (server + ["--type=tcp,"], "--type: \"tcp,\" is unknown: use tcp, udp or all."),
+    (
+      server + ["--type=tcp,"],
+      "--type: \"tcp,\" is unknown: use tcp, udp, icmp, several as in tcp,udp, or all."
+    ),
+    (
+      server + ["--type=udp,icmp", "--decoy=127.0.0.1:80", "--hash=correct-horse"],
+      "--decoy: \"127.0.0.1:80\" is shown to TCP connections, and there are none: use --type=tcp or all."
+    ),
     (
       server + ["--type=udp", "--decoy=127.0.0.1:80", "--hash=correct-horse"],
       "--decoy: \"127.0.0.1:80\" is shown to TCP connections, and there are none: use --type=tcp or all."

@@ -62,6 +62,8 @@ import rsock
     ("--type=udp,tcp", { $0.carriers = [.tcp, .udp] }),
     ("--type=all", { $0.carriers = [.tcp, .udp] }),
     ("--type=all,udp", { $0.carriers = [.tcp, .udp] }),
+    ("--type=icmp", { $0.carriers = [.icmp] }),
+    ("--type=icmp,udp,tcp", { $0.carriers = [.tcp, .udp, .icmp] }),
     ("--firewall=off", { $0.firewall = .off }),
     ("--firewall=auto", { _ in }),
     ("--tx=raw", { $0.transmit = .raw }),
@@ -208,6 +210,8 @@ import rsock
       ["--cap_timeout is accepted and ignored: rsock does not use libpcap", open]
     ),
     ("--unPath=x", ["--unPath is accepted and ignored: the original did not use it either", open]),
+    ("--type=icmp -p 7", ["--ports is accepted and ignored: ICMP has no ports", open]),
+    ("--type=icmp,udp -p 7", [open]),
     ("-l 1", ["--ludp is accepted and ignored: only a client listens for apps", open]),
   ]
   static let open = "no key: anyone who can reach the ports can use this server"

@@ -12,6 +12,8 @@ import Wire
       found += 1
       if TCPSegment.isChecksumValid(of: packet) { found += 1 }
       found += parseSegment(packet.payload)
+      if let message = EchoMessage(packet) { found += walkFrames(message.payload) }
+      if ICMP.isChecksumValid(of: packet) { found += 1 }
     }
     found += parseSegment(bytes)
     found += TCPOptions(parsing: bytes) == .none ? 0 : 1

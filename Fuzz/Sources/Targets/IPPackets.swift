@@ -8,7 +8,7 @@ import Wire
 func checkPayload(of packet: borrowing IPPacket, in input: RawSpan) {
   require(packet.headerLength + packet.payload.byteCount <= input.byteCount, "a packet is inside")
   require(
-    TCPSegment.isChecksumValid(of: packet) == (plainSum(of: packet) == 0xFFFF), "the checksum")
+    TCPSegment.isChecksumValid(of: packet) == (plainSum(of: packet, 6) == 0xFFFF), "the checksum")
 }
 
 /// A header that was made of a packet's fields, in front of as many bytes, is read as these.
@@ -22,11 +22,12 @@ func checkHeader(of packet: borrowing IPPacket, in bytes: [UInt8]) {
       && again.payload.byteCount == packet.payload.byteCount, "what was read is written the same")
 }
 
-/// The sum over the pseudo-header of either family and the payload, two bytes at a time.
-private func plainSum(of packet: borrowing IPPacket) -> UInt64 {
+/// The sum over the payload and, where it has the number of a protocol, the pseudo-header of either
+/// family, two bytes at a time.
+func plainSum(of packet: borrowing IPPacket, _ protocolNumber: Int?) -> UInt64 {
   let payload = packet.payload
-  var sum = UInt64(6 + payload.byteCount)
-  for address in [packet.source, packet.destination] {
+  var sum = protocolNumber.map { UInt64($0 + payload.byteCount) } ?? 0
+  for address in protocolNumber == nil ? [] : [packet.source, packet.destination] {
     let halves = address.isIPv4 ? [UInt64(address.ipv4)] : [address.high, address.low]
     for half in halves {
       for shift in [48, 32, 16, 0] as [UInt64] { sum += half >> shift & 0xFFFF }

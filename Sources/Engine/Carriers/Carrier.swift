@@ -9,12 +9,30 @@ public enum Carrier: String, CaseIterable, Hashable, Sendable {
   case tcp
   /// The kernel's UDP.
   case udp
+  /// ICMP echo: the client's requests, the server's replies.
+  case icmp
 
   /// What its segments pass through at each end.
   public var medium: SegmentMedium {
     switch self {
-    case .tcp: .packets
+    case .tcp, .icmp: .packets
     case .udp: .datagrams
+    }
+  }
+
+  /// Whether its channels go to the server's ports; else the server has one place for all.
+  public var hasPorts: Bool {
+    switch self {
+    case .tcp, .udp: true
+    case .icmp: false
+    }
+  }
+
+  /// Whether a run of its segments may be sent at once, where the path allows it.
+  var hasRuns: Bool {
+    switch self {
+    case .tcp, .udp: true
+    case .icmp: false
     }
   }
 
@@ -24,6 +42,7 @@ public enum Carrier: String, CaseIterable, Hashable, Sendable {
     return switch self {
     case .tcp: ip + TCPHeader.byteCount
     case .udp: ip + UDPSegment.udpHeaderByteCount + ChannelNumber.byteCount
+    case .icmp: ip + EchoHeader.byteCount + ChannelNumber.byteCount
     }
   }
 }
@@ -40,12 +59,14 @@ public enum SegmentMedium: Sendable {
 enum CarrierState: Sendable {
   case tcp(TCPConnection)
   case udp(NumberedConnection)
+  case icmp(NumberedConnection, EchoConnection)
 
   /// Which carrier it is.
   var kind: Carrier {
     switch self {
     case .tcp: .tcp
     case .udp: .udp
+    case .icmp: .icmp
     }
   }
 
@@ -53,7 +74,8 @@ enum CarrierState: Sendable {
   var cookie: UInt32 {
     switch self {
     case .tcp(let connection): connection.peerFirstSequence &- 1
-    case .udp(let connection): UInt32(truncatingIfNeeded: connection.token)
+    case .udp(let connection), .icmp(let connection, _):
+      UInt32(truncatingIfNeeded: connection.token)
     }
   }
 
@@ -61,7 +83,7 @@ enum CarrierState: Sendable {
   var observed: TCPOptions {
     switch self {
     case .tcp(let connection): connection.observed
-    case .udp: TCPOptions(maximumSegmentSize: nil, windowScale: nil)
+    case .udp, .icmp: TCPOptions(maximumSegmentSize: nil, windowScale: nil)
     }
   }
 
@@ -69,7 +91,7 @@ enum CarrierState: Sendable {
   func firstMessage(_ content: [UInt8], channel: UInt32, ofClient isClient: Bool) -> [UInt8] {
     switch self {
     case .tcp: return HandshakeRecord.bytes(containing: content)
-    case .udp(let connection):
+    case .udp(let connection), .icmp(let connection, _):
       let token = isClient ? ChannelMessage.bytes(ofToken: connection.token) : []
       return ChannelMessage.bytes(
         isClient ? .opening : .answer, channel: channel, content: token + content)
@@ -80,8 +102,10 @@ enum CarrierState: Sendable {
 extension Channel {
   /// A copy of its connection: for handshakes, not for each packet.
   var carrier: CarrierState {
-    guard let tcp else { return .udp(numbered ?? NumberedConnection()) }
-    return .tcp(tcp)
+    if let tcp { return .tcp(tcp) }
+    let connection = numbered ?? NumberedConnection()
+    guard let echo else { return .udp(connection) }
+    return .icmp(connection, echo)
   }
 
   /// How many more bytes of datagrams may be in flight now.
@@ -100,6 +124,10 @@ extension TunnelEngine {
     case .tcp:
       segments.beginRun(channel: isControl ? nil : index, family: channels[index].tuple.family)
     case .udp: segments.beginRun(on: channels[index].tuple, channel: channels[index].id)
+    case .icmp:
+      segments.beginEcho(
+        channel: isControl ? nil : index, number: channels[index].id,
+        family: channels[index].tuple.family)
     }
   }
 
@@ -123,6 +151,7 @@ extension TunnelEngine {
         tuple, flags: flags, payloadLength: payloadLength, segmentCount: segmentCount)
       if let header { finish(header, on: index, into: &segments) }
     case .udp: segments.finishRun()
+    case .icmp: finishEcho(on: index, into: &segments)
     }
   }
 
@@ -140,6 +169,8 @@ extension TunnelEngine {
         flags: [.ack, .psh], window: .max)
       finishStray(header, on: tuple, into: &segments)
     case .udp: send(message: payload, to: Origin(.udp, tuple), into: &segments)
+    case .icmp(_, let echo):
+      send(message: payload, to: Origin(.icmp, tuple, sequence: echo.sequence), into: &segments)
     }
   }
 
@@ -162,14 +193,14 @@ extension TunnelEngine {
   mutating func list(_ index: Int) {
     switch channels[index].kind {
     case .tcp: byTuple[channels[index].tuple] = index
-    case .udp: byNumber[channels[index].id] = index
+    case .udp, .icmp: byNumber[channels[index].id] = index
     }
   }
 
   mutating func unlist(_ index: Int) {
     switch channels[index].kind {
     case .tcp: byTuple[channels[index].tuple] = nil
-    case .udp: byNumber[channels[index].id] = nil
+    case .udp, .icmp: byNumber[channels[index].id] = nil
     }
   }
 
@@ -177,7 +208,7 @@ extension TunnelEngine {
   mutating func sendOpening(on index: Int, into segments: inout SegmentBatch, at now: Instant) {
     switch channels[index].kind {
     case .tcp: sendSYN(on: index, into: &segments)
-    case .udp: sendKnock(on: index, into: &segments, at: now)
+    case .udp, .icmp: sendKnock(on: index, into: &segments, at: now)
     }
   }
 }

@@ -1,5 +1,5 @@
-// Channels that are found by a number, such as those on UDP: how they open, how they are found again behind
-// another address.
+// Channels that are found by a number, those on UDP and on ICMP: how they open, how they are found again
+// behind another address.
 //
 //   client                                                     server
 //     knock    channel, hint, padding                   ──►    keeps nothing
@@ -73,10 +73,13 @@ struct AddressToken: Sendable {
 struct Origin {
   let carrier: Carrier
   let tuple: FourTuple
+  /// The number of a request, which a reply repeats; 0 on UDP.
+  let sequence: UInt16
 
-  init(_ carrier: Carrier, _ tuple: FourTuple) {
+  init(_ carrier: Carrier, _ tuple: FourTuple, sequence: UInt16 = 0) {
     self.carrier = carrier
     self.tuple = tuple
+    self.sequence = sequence
   }
 }
 
@@ -84,22 +87,33 @@ struct Origin {
 extension TunnelEngine {
   /// Sends a message on a channel, without its number in front.
   mutating func send(message bytes: [UInt8], on index: Int, into segments: inout SegmentBatch) {
+    let sequence = channels[index].echo?.take(ofClient: dialer != nil) ?? 0
     send(
-      message: bytes, to: Origin(channels[index].kind, channels[index].tuple), into: &segments)
+      message: bytes, to: Origin(channels[index].kind, channels[index].tuple, sequence: sequence),
+      into: &segments)
   }
 
   /// Sends a message to where another one came from.
   mutating func send(
     message bytes: [UInt8], to origin: Origin, into segments: inout SegmentBatch
   ) {
-    guard segments.beginRun(on: origin.tuple, channel: nil) else {
-      return counters.drop(.batchFull)
-    }
+    let isICMP = origin.carrier == .icmp
+    guard
+      isICMP
+        ? segments.beginEcho(channel: nil, number: nil, family: origin.tuple.family)
+        : segments.beginRun(on: origin.tuple, channel: nil)
+    else { return counters.drop(.batchFull) }
     guard segments.append(copying: bytes.span.octets) else {
       segments.abandonRun()
       return counters.drop(.batchFull)
     }
-    segments.finishRun()
+    if isICMP {
+      finishEcho(
+        to: origin, identification: 0, flowLabel: flowLabel(for: origin.tuple, key: secret),
+        into: &segments)
+    } else {
+      segments.finishRun()
+    }
   }
 
   /// Client: asks for a token. The padding hides what it is, and makes the token the shorter one.
@@ -154,6 +168,7 @@ extension TunnelEngine {
     guard channels.contains(index) else { return }
     if isElsewhere { channels[index].numbered?.elsewhere = nil }
     guard end > frames.lowerBound else { return }
+    if dialer == nil { channels[index].echo?.sequence = origin.sequence }
     noteHeard(on: index, into: &replies, at: now)
     if isElsewhere, channels[index].tuple != tuple {
       noteElsewhere(tuple, on: index, received: range.count, into: &replies, at: now)
@@ -167,9 +182,9 @@ extension TunnelEngine {
     guard let message = ChannelMessage(parsing: bytes) else { return counters.drop(.malformed) }
     switch message.kind {
     case .knock, .opening:
-      guard listener?.ports.contains(origin.tuple.local.port) == true else {
-        return counters.drop(.unknownChannel)
-      }
+      guard listener != nil,
+        !origin.carrier.hasPorts || listener?.ports.contains(origin.tuple.local.port) == true
+      else { return counters.drop(.unknownChannel) }
       if message.kind == .knock {
         receiveKnock(message, from: origin, into: &segments, at: now)
       } else {
@@ -257,6 +272,7 @@ extension TunnelEngine {
         return counters.drop(.badHello)
       }
       // The client did not get our first message: the same bytes again, while they are kept.
+      channels[index].echo?.sequence = origin.sequence
       if channels[index].numbered?.token == token { return sendHello(on: index, into: &segments) }
       guard channels[index].state == .unconfirmed else { return counters.drop(.badHello) }
       forgetUnconfirmed(index)
@@ -277,15 +293,25 @@ extension TunnelEngine {
       let hello = message.hello
       guard hello.channel == channel else { return counters.drop(.badHello) }
       answer(
-        message, .udp(connection), peerSegmentSize: Int(hello.segmentSize),
-        on: tuple,
-        into: &segments, at: now)
+        message, state(of: connection, from: origin), peerSegmentSize: Int(hello.segmentSize),
+        on: tuple, into: &segments, at: now)
     } catch {
       switch error {
       case .stranger(let reason): counters.drop(reason)
       case .excess: counters.drop(.handshakeLimit)
       }
     }
+  }
+
+  /// The state of a channel that opens with this message.
+  private mutating func state(
+    of connection: NumberedConnection, from origin: Origin
+  ) -> CarrierState {
+    guard origin.carrier == .icmp else { return .udp(connection) }
+    return .icmp(
+      connection,
+      EchoConnection(
+        sequence: origin.sequence, identification: UInt16(truncatingIfNeeded: random.next())))
   }
 }
 

@@ -4,11 +4,15 @@ internal import Crypto
 public import Wire
 
 extension TunnelEngine {
-  /// Answers `Event.dial`: opens a channel and sends its SYN, or knocks. Gives the channel's index.
+  /// Answers `Event.dial`: opens a channel and sends its SYN, or knocks. Gives the channel's index. Where
+  /// the carrier has no ports, the local port does not count.
   public mutating func dial(
     slot: Int, tuple: FourTuple, path: Path, into segments: inout SegmentBatch, at now: Instant
   ) -> Int {
-    let carrier = connection(dialer?.slots[slot].carrier ?? .tcp, on: tuple, at: now)
+    let kind = dialer?.slots[slot].carrier ?? .tcp
+    var tuple = tuple
+    if !kind.hasPorts { tuple.local.port = drawIdentifier() }
+    let carrier = connection(kind, on: tuple, at: now)
     let index = addChannel(
       Channel(
         tuple: tuple, id: drawChannelNumber(), session: 0, slot: slot, state: .synSent,
@@ -32,6 +36,12 @@ extension TunnelEngine {
           sendNext: isn &+ 1, receiveNext: 0, peerWindow: 0, isScaled: false,
           isSealed: sealsFrames, identification: UInt16(truncatingIfNeeded: random.next())))
     case .udp: return .udp(NumberedConnection())
+    case .icmp:
+      // As ping(8) counts.
+      return .icmp(
+        NumberedConnection(),
+        EchoConnection(
+          sequence: 1, identification: UInt16(truncatingIfNeeded: random.next())))
     }
   }
 

@@ -13,7 +13,8 @@ public enum TunnelFilter {
   private static let rangeLimit = 1200
   private static let addressRangeMinimum = 16
 
-  /// What a server receives of `family`: what is of `protocols`, from anybody to one of `ports` at one of the local `addresses`.
+  /// What a server receives of `family`: what is of `protocols`, from anybody to one of `ports`, where
+  /// there are ports, at one of the local `addresses`.
   public static func server(
     ports: PortSet, addresses: [IPAddress], family: AddressFamily = .ipv4,
     protocols: [TunnelProtocol] = [.tcp]
@@ -43,6 +44,8 @@ public enum TunnelFilter {
     var portRanges: [ClosedRange<UInt32>] {
       ports.ranges.map { UInt32($0.lowerBound)...UInt32($0.upperBound) }
     }
+    /// The other side's echo messages.
+    var echo: EchoKind { isServer ? .request : .reply }
   }
 
   private static func program(
@@ -153,10 +156,21 @@ extension FilterAssembler {
       case .tcp:
         load(.half, atX: segments.portOffset)
         require(in: segments.portRanges)
+      case .icmp: requireEcho(segments.echo, family, otherwise: reject)
       }
       finish(accepting: .max)
       place(next)
     }
+  }
+
+  /// Goes on where X points at an echo message of a tunnel.
+  private mutating func requireEcho(
+    _ kind: EchoKind, _ family: AddressFamily, otherwise reject: Label
+  ) {
+    load(.half, atX: 0)  // type and code
+    jump(if: .equal, UInt32(kind.type(family)) << 8, otherwise: reject)
+    load(.word, atX: UInt32(EchoHeader.badgeOffset))
+    jump(if: .equal, kind.rawValue, otherwise: reject)
   }
 
   /// Goes on where A is in one of the ascending `ranges`, else rejects. A search over 64 of them

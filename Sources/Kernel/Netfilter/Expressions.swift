@@ -12,11 +12,15 @@ enum PacketField {
   case sourcePort
   case destinationPort
   case tcpFlags
+  case icmpType
+  /// The first bytes of what an ICMP echo message carries.
+  case badge
 
   fileprivate var base: nft_payload_bases {
     switch self {
     case .sourceAddress, .destinationAddress: NFT_PAYLOAD_NETWORK_HEADER
-    case .sourcePort, .destinationPort, .tcpFlags: NFT_PAYLOAD_TRANSPORT_HEADER
+    case .sourcePort, .destinationPort, .tcpFlags, .icmpType, .badge:
+      NFT_PAYLOAD_TRANSPORT_HEADER
     }
   }
 
@@ -29,6 +33,8 @@ enum PacketField {
     case .sourcePort: (0, 2)
     case .destinationPort: (2, 2)
     case .tcpFlags: (13, 1)
+    case .icmpType: (0, 1)
+    case .badge: (UInt32(EchoHeader.badgeOffset), 4)
     }
   }
 }

@@ -2,8 +2,8 @@
 // what is dropped.
 //
 //   wire -> tap (ours is received here) -> prerouting: drop what is ours -> conntrack -> ...
-//   a program's segment ------> output: untracked, accepted -> ...
-//   the kernel's own RST -----> output: dropped where it is in the name of ours
+//   a program's segment -------------> output: untracked, accepted -> ...
+//   the kernel's own RST, echo reply -> output: dropped where it is in the name of ours
 
 import CLinux
 import CMnl
@@ -15,9 +15,10 @@ extension Ruleset {
   /// what is only forwarded, masqueraded or not, passes.
   public enum Role: Hashable, Sendable {
     /// Of TCP those of any client with one of our ports; where there is a decoy, but for connections
-    /// that were added.
+    /// that were added. Of ICMP anybody's requests with the badge.
     case server(ports: PortSet, hasDecoy: Bool = false, protocols: [TunnelProtocol] = [.tcp])
-    /// Of TCP those of the server and one of its ports with a port of our own that was added.
+    /// Of TCP those of the server and one of its ports with a port of our own that was added. Of ICMP the
+    /// server's replies with the badge.
     case client(server: IPAddress, ports: PortSet, protocols: [TunnelProtocol] = [.tcp])
   }
 }
@@ -85,6 +86,10 @@ enum RuleTerm {
   /// A program sent it: the kernel's own segments have no owner.
   case hasOwner
   case isReset
+  /// It is an ICMP message of the kind and family.
+  case isEcho(EchoKind, AddressFamily)
+  /// Such a message carries the kind's badge.
+  case hasBadge(EchoKind)
   case notrack
   case accept
   case drop
@@ -127,6 +132,7 @@ extension Ruleset.Role {
     let rules = protocols.map {
       switch $0 {
       case .tcp: tcpRules
+      case .icmp: icmpRules
       }
     }
     return [
@@ -144,6 +150,38 @@ extension Ruleset.Role {
       [sent + [.hasOwner, .notrack, .accept]]
         + splicedRules(sent, isReceived: false) + [sent + [.isReset, .drop]]
     )
+  }
+
+  private var icmpRules: (received: [[RuleTerm]], sent: [[RuleTerm]]) {
+    switch self {
+    case .server:
+      let families = AddressFamily.allCases
+      return (
+        families.map { echo(.request, $0) + [.isForThisHost, .drop] },
+        families.flatMap { family -> [[RuleTerm]] in
+          [
+            echo(.reply, family) + [.hasOwner, .notrack, .accept],
+            // The kernel's answer to a request that came another way has the request's bytes.
+            [.isOf(family), .isEcho(.reply, family), .hasBadge(.request), .drop],
+          ]
+        }
+      )
+    case .client(let server, _, _):
+      let family = server.family
+      return (
+        [echo(.reply, family, .address(.sourceAddress(family), server)) + [.isForThisHost, .drop]],
+        [
+          echo(.request, family, .address(.destinationAddress(family), server))
+            + [.hasOwner, .notrack, .accept]
+        ]
+      )
+    }
+  }
+
+  private func echo(
+    _ kind: EchoKind, _ family: AddressFamily, _ address: RuleTerm? = nil
+  ) -> [RuleTerm] {
+    [.isOf(family)] + (address.map { [$0] } ?? []) + [.isEcho(kind, family), .hasBadge(kind)]
   }
 
   /// The kernel's TCP gets and sends what is of connections that it has. Connection tracking has not
@@ -213,6 +251,14 @@ extension RuleTerm {
       request.payload(.tcpFlags)
       request.mask(0x04)
       request.compare(NFT_CMP_NEQ, UInt8(0))
+    case .isEcho(let kind, let family):
+      request.meta(NFT_META_L4PROTO)
+      request.compare(NFT_CMP_EQ, ICMP.protocolNumber(family))
+      request.payload(.icmpType)
+      request.compare(NFT_CMP_EQ, kind.type(family))
+    case .hasBadge(let kind):
+      request.payload(.badge)
+      request.compare(NFT_CMP_EQ, kind.rawValue.bigEndian)
     case .notrack: request.notrack()
     case .accept: request.verdict(NF_ACCEPT)
     case .drop: request.verdict(NF_DROP)
@@ -237,6 +283,10 @@ extension RuleTerm {
     case .isForThisHost: "fib daddr type local"
     case .hasOwner: "meta skuid 0-4294967294"
     case .isReset: "tcp flags rst"
+    case .isEcho(let kind, let family):
+      "\(family == .ipv4 ? "icmp" : "icmpv6") type echo-\(kind == .request ? "request" : "reply")"
+    case .hasBadge(let kind):
+      "@th,\(8 * EchoHeader.badgeOffset),32 0x\(String(kind.rawValue, radix: 16))"
     case .notrack: "notrack"
     case .accept: "accept"
     case .drop: "drop"

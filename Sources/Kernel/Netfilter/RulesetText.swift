@@ -45,6 +45,7 @@ public enum RulesetText {
       for wanted in role.protocols {
         switch wanted {
         case .tcp: lines += tcpCommands(role, family, own)
+        case .icmp: lines += icmpCommands(role, family)
         }
       }
     }
@@ -76,6 +77,41 @@ public enum RulesetText {
         "\(output) -m owner ! --uid-owner 0-4294967294 --tcp-flags RST RST -j DROP",
       ]
     }
+  }
+
+  private static func icmpCommands(_ role: Ruleset.Role, _ family: AddressFamily) -> [String] {
+    let command = command(family)
+    let drop = "-m addrtype --dst-type LOCAL -j DROP"
+    let untracked = "-m owner --uid-owner 0-4294967294 -j CT --notrack"
+    let echo = { (kind: EchoKind) in Self.echo(kind, family) + Self.badge(kind, family) }
+    switch role {
+    case .server:
+      return [
+        "\(command) -t raw -A PREROUTING \(echo(.request)) \(drop)",
+        "\(command) -t raw -A OUTPUT \(echo(.reply)) \(untracked)",
+        "\(command) -t raw -A OUTPUT \(Self.echo(.reply, family))\(badge(.request, family)) -j DROP",
+      ]
+    case .client(let server, _, _):
+      return [
+        "\(command) -t raw -A PREROUTING -s \(server) \(echo(.reply)) \(drop)",
+        "\(command) -t raw -A OUTPUT -d \(server) \(echo(.request)) \(untracked)",
+      ]
+    }
+  }
+
+  private static func echo(_ kind: EchoKind, _ family: AddressFamily) -> String {
+    family == .ipv4
+      ? "-p icmp --icmp-type \(kind.type(family))"
+      : "-p icmpv6 --icmpv6-type \(kind.type(family))"
+  }
+
+  /// Behind the IPv4 header, whatever its length (`u32_match_it`); IPv6's is taken to have none behind it.
+  private static func badge(_ kind: EchoKind, _ family: AddressFamily) -> String {
+    let place =
+      family == .ipv4
+      ? "0>>22&0x3C@\(EchoHeader.badgeOffset)"
+      : "\(IPv6Header.byteCount + EchoHeader.badgeOffset)"
+    return " -m u32 --u32 '\(place)=0x\(String(kind.rawValue, radix: 16))'"
   }
 
   private static func matches(
@@ -116,8 +152,9 @@ public enum RulesetText {
   }
 
   private static func comment(_ role: Ruleset.Role) -> [String] {
-    let first = "# Keeps the kernel's TCP away from the tunnel's segments."
-    guard case .client = role else { return [first] }
+    let names = role.protocols.map { $0 == .tcp ? "TCP" : "ICMP" }.joined(separator: " and ")
+    let first = "# Keeps the kernel's \(names) away from the tunnel's segments."
+    guard case .client = role, role.protocols.contains(.tcp) else { return [first] }
     return [
       first + " A client's own ports are not",
       "# known in advance: these are net.ipv4.ip_local_port_range. So other connections of this",

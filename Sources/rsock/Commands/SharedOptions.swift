@@ -27,7 +27,7 @@ struct SharedOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "What the connections are: tcp (fake TCP), udp, tcp,udp or all. (default: tcp)",
+      "What the connections are: tcp (fake TCP), udp, icmp (pings), several as in tcp,udp, or all: tcp and udp. (default: tcp)",
       valueName: "carriers"))
   var type: String?
 

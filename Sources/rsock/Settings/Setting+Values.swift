@@ -99,10 +99,10 @@ extension Setting {
       switch word.filter({ $0 != " " }) {
       case "tcp": named.insert(.tcp)
       case "udp": named.insert(.udp)
+      case "icmp": named.insert(.icmp)
+      // What the original has; ICMP is for networks that let nothing else through.
       case "all": named.formUnion([.tcp, .udp])
-      case "icmp":
-        throw error("has icmp, which is not in this version: use tcp, udp or all.")
-      default: throw error("is unknown: use tcp, udp or all.")
+      default: throw error("is unknown: use tcp, udp, icmp, several as in tcp,udp, or all.")
       }
     }
     return Carrier.allCases.filter(named.contains)

@@ -18,6 +18,7 @@ extension Settings {
     ignore(.channels, "the client opens the channels")
     ignore(.maxChannels, "the client opens the channels")
     ignore(.schedule, "the client says how datagrams are spread, both ways")
+    if !tunnel.carriers.contains(where: \.hasPorts) { ignore(.ports, "ICMP has no ports") }
     try protect(
       &tunnel, as: .server, otherwise: "no key: anyone who can reach the ports can use this server")
     tunnel.limits = try self[.limits]?.limits().limits ?? tunnel.limits

@@ -4,12 +4,13 @@ import Wire
 
 /// Fake TCP and UDP at once, six ports each: a bad carrier does not drag the good one down.
 @Suite struct CarrierTests {
+  private static let both = [Carrier.tcp, .udp]
   private static let ports: ClosedRange<UInt16> = 10_001...10_006
 
   /// A flow that has its home on `carrier` a second after its start.
   private static func load(homeOn carrier: Carrier, rate: Int = 20_000_000) throws -> Load {
     for seed in UInt64(1)...20 {
-      let world = World(ports: ports, seed: seed, configure: World.carriers([.tcp, .udp]))
+      let world = World(ports: ports, seed: seed, configure: World.carriers(both))
       world.connect()
       let load = Load(world, rate: rate)
       load.run(for: .seconds(1))
@@ -27,7 +28,7 @@ import Wire
     }
   }
 
-  @Test(arguments: Carrier.allCases) func healthy(_ carrier: Carrier) throws {
+  @Test(arguments: both) func healthy(_ carrier: Carrier) throws {
     let load = try Self.load(homeOn: carrier, rate: 50_000_000)
     load.run(for: .seconds(19))
     load.finish()
@@ -37,7 +38,7 @@ import Wire
   }
 
   /// The flow leaves at once for the other carrier, and does not try all channels of its own.
-  @Test(arguments: Carrier.allCases) func blackholed(_ carrier: Carrier) throws {
+  @Test(arguments: both) func blackholed(_ carrier: Carrier) throws {
     let load = try Self.load(homeOn: carrier)
     Self.set(.dead, carrier, of: load.world)
     load.run(for: .seconds(9))
@@ -47,7 +48,7 @@ import Wire
     #expect(load.longestDelay <= .milliseconds(300))
   }
 
-  @Test(arguments: Carrier.allCases) func lossy(_ carrier: Carrier) throws {
+  @Test(arguments: both) func lossy(_ carrier: Carrier) throws {
     let load = try Self.load(homeOn: carrier)
     Self.set(Lane(lossPerMille: 100), carrier, of: load.world)
     load.run(for: .seconds(14))
@@ -57,7 +58,7 @@ import Wire
   }
 
   /// Each channel of one carrier carries a tenth of the load, those of the other all of it.
-  @Test(arguments: Carrier.allCases) func policed(_ carrier: Carrier) throws {
+  @Test(arguments: both) func policed(_ carrier: Carrier) throws {
     let load = try Self.load(homeOn: carrier)
     Self.set(Lane(policers: [.toServer: Policer(rate: 2_000_000)]), carrier, of: load.world)
     load.run(for: .seconds(14))
@@ -67,7 +68,7 @@ import Wire
   }
 
   /// Both are policed: the better one's sum arrives, and more.
-  @Test(arguments: Carrier.allCases) func bothPoliced(_ carrier: Carrier) throws {
+  @Test(arguments: both) func bothPoliced(_ carrier: Carrier) throws {
     let load = try Self.load(homeOn: carrier, rate: 40_000_000)
     Self.set(Lane(policers: [.toServer: Policer(rate: 500_000)]), .udp, of: load.world)
     Self.set(Lane(policers: [.toServer: Policer(rate: 3_000_000)]), .tcp, of: load.world)

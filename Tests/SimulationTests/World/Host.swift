@@ -125,7 +125,7 @@ final class Host {
 
   func receive(_ packets: [Packet], at now: Instant) {
     for medium in [SegmentMedium.packets, .datagrams] {
-      let own = packets.filter { $0.isUDP == (medium == .datagrams) }
+      let own = packets.filter { $0.carrier.medium == medium }
       if !own.isEmpty { receive(own, from: medium, at: now) }
     }
   }
@@ -220,6 +220,7 @@ final class Host {
   }
 
   private func collectSegments() {
+    segments.completeChecksums(packets: apps)
     for index in 0..<segments.count {
       let run = segments[index]
       var packet = Packet(bytes: [])
@@ -230,10 +231,10 @@ final class Host {
       largestRun = max(largestRun, run.segmentCount)
       if let path = run.datagramPath {
         packet = .datagram(from: path.local, to: path.remote, packet.bytes)
-      } else {
+      } else if run.isTCP {
         packet.complete()
       }
-      outgoing.append((packet, run.segmentSize))
+      outgoing.append((packet, run.segmentCount > 1 ? run.segmentSize : 0))
     }
     segments.removeAll()
   }
@@ -262,7 +263,7 @@ final class Host {
     let tuple = FourTuple(local: Endpoint(address, nextPort), remote: remote)
     nextPort = nextPort == .max ? 32_768 : nextPort + 1
     let channel = engine.dial(slot: slot, tuple: tuple, path: path, into: &segments, at: now)
-    channels[channel] = tuple
+    channels[channel] = engine.channelTuples.first { $0.channel == channel }?.tuple
     collectSegments()
   }
 

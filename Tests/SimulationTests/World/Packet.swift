@@ -1,30 +1,53 @@
 // A packet between the two engines: whole IP bytes, and what a middlebox reads in them.
 
+import Engine
 import Samples
 import Wire
 
-/// One IP packet with a TCP segment or a UDP datagram, headers complete.
+/// One IP packet with a TCP segment, a UDP datagram or an ICMP echo message, headers complete. The
+/// identifier of ICMP stands for the client's port, and the server's is 0.
 struct Packet {
   var bytes: [UInt8]
   /// Of datagrams that were merged into one: the size of each but the last, else 0.
   var segmentSize = 0
 
-  var isUDP: Bool {
-    bytes.count >= 28 && bytes.count >= tcpStart + 8 && bytes[isIPv4 ? 9 : 6] == 17
+  var isUDP: Bool { carrier == .udp }
+
+  /// Which of the carriers it may be of; fake TCP where it is none.
+  var carrier: Carrier {
+    guard bytes.count >= 28, bytes.count >= tcpStart + 8 else { return .tcp }
+    return switch bytes[isIPv4 ? 9 : 6] {
+    case 17: .udp
+    case 1, 58: .icmp
+    default: .tcp
+    }
   }
+
+  /// Whether it is an ICMP message from a server.
+  private var isEchoReply: Bool { [0, 129].contains(bytes[tcpStart]) }
 
   private var isIPv4: Bool { bytes[0] >> 4 == 4 }
   private var tcpStart: Int { isIPv4 ? IPv4Header.byteCount : IPv6Header.byteCount }
 
-  var source: Endpoint { Endpoint(bytes.rawSpan.addresses.source, number16(at: tcpStart)) }
+  var source: Endpoint {
+    let port = carrier == .icmp ? (isEchoReply ? nil : tcpStart + 4) : tcpStart
+    return Endpoint(bytes.rawSpan.addresses.source, port.map(number16) ?? 0)
+  }
   var destination: Endpoint {
-    Endpoint(bytes.rawSpan.addresses.destination, number16(at: tcpStart + 2))
+    let port = carrier == .icmp ? (isEchoReply ? tcpStart + 4 : nil) : tcpStart + 2
+    return Endpoint(bytes.rawSpan.addresses.destination, port.map(number16) ?? 0)
   }
   var sequence: UInt32 { number32(at: tcpStart + 4) }
   var acknowledgment: UInt32 { number32(at: tcpStart + 8) }
-  var flags: TCPFlags { isUDP ? [] : TCPFlags(rawValue: bytes[tcpStart + 13]) }
+  var flags: TCPFlags { carrier == .tcp ? TCPFlags(rawValue: bytes[tcpStart + 13]) : [] }
   var window: Int { Int(number16(at: tcpStart + 14)) }
-  var headerLength: Int { tcpStart + (isUDP ? 8 : Int(bytes[tcpStart + 12] >> 4) * 4) }
+  var headerLength: Int {
+    switch carrier {
+    case .tcp: tcpStart + Int(bytes[tcpStart + 12] >> 4) * 4
+    case .udp: tcpStart + 8
+    case .icmp: tcpStart + EchoHeader.byteCount
+    }
+  }
   var payloadLength: Int { bytes.count - headerLength }
   var isPureAcknowledgment: Bool { flags == .ack && payloadLength == 0 }
   /// The sequence number behind the segment; SYN and FIN count.
@@ -57,9 +80,13 @@ struct Packet {
     set16(Int(value & 0xFFFF), at: offset + 2)
   }
 
-  mutating func setSourcePort(_ port: UInt16) { set16(Int(port), at: tcpStart) }
+  mutating func setSourcePort(_ port: UInt16) {
+    set16(Int(port), at: carrier == .icmp ? tcpStart + 4 : tcpStart)
+  }
 
-  mutating func setDestinationPort(_ port: UInt16) { set16(Int(port), at: tcpStart + 2) }
+  mutating func setDestinationPort(_ port: UInt16) {
+    set16(Int(port), at: carrier == .icmp ? tcpStart + 4 : tcpStart + 2)
+  }
 
   /// Makes length and checksums right again after a change.
   mutating func complete() {
@@ -73,14 +100,16 @@ struct Packet {
     }
     // No checksum: nobody here looks at it.
     guard !isUDP else { return set16(length, at: tcpStart + 4) }
-    set16(0, at: tcpStart + 16)
-    var pseudo = UInt64(6 + length)
+    let isICMP = carrier == .icmp
+    let place = tcpStart + (isICMP ? 2 : 16)
+    set16(0, at: place)
+    var pseudo = UInt64((isICMP ? 58 : 6) + length)
     // Both addresses are the end of the header, of either version.
     for offset in stride(from: isIPv4 ? 12 : 8, to: tcpStart, by: 2) {
       pseudo += UInt64(number16(at: offset))
     }
-    let sum = Self.checksum(bytes[tcpStart...], adding: pseudo)
-    set16(Int(sum), at: tcpStart + 16)
+    if isICMP, isIPv4 { pseudo = 0 }
+    set16(Int(Self.checksum(bytes[tcpStart...], adding: pseudo)), at: place)
   }
 
   /// RFC 1071, two bytes at a time: not the code under test.
@@ -129,6 +158,40 @@ struct Packet {
     packet.complete()
     return packet
   }
+
+  /// An ICMP echo message, headers complete; the endpoints' ports say the identifier.
+  static func echo(
+    _ kind: EchoKind, from source: Endpoint, to destination: Endpoint, sequence: UInt16 = 1,
+    _ payload: [UInt8]
+  ) -> Packet {
+    let family = source.address.family
+    var packet = empty(
+      from: source.address, to: destination.address,
+      protocolNumber: ICMP.protocolNumber(family), room: EchoHeader.byteCount)
+    let start = packet.tcpStart
+    let header = EchoHeader(
+      kind, identifier: kind == .request ? source.port : destination.port, sequence: sequence)
+    packet.bytes.withMutableRawSpan { header.emit(into: &$0, at: start, family: family) }
+    packet.bytes += payload
+    packet.complete()
+    return packet
+  }
+
+  /// What a kernel answers to a request: its bytes, badge included, under a reply's type.
+  var answeredByKernel: Packet {
+    var answer = self
+    let length = isIPv4 ? 4 : 16
+    let addresses = tcpStart - 2 * length
+    let source = Array(bytes[addresses..<addresses + length])
+    answer.bytes.removeSubrange(addresses..<addresses + length)
+    answer.bytes.insert(contentsOf: source, at: addresses + length)
+    answer.bytes[tcpStart] = EchoKind.reply.type(isIPv4 ? .ipv4 : .ipv6)
+    answer.complete()
+    return answer
+  }
+
+  /// Where its echo message has the number.
+  var echoSequence: UInt16 { number16(at: tcpStart + 6) }
 
   /// A segment without payload, as a forger or a middlebox makes it.
   static func bare(

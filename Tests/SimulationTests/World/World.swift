@@ -56,7 +56,7 @@ final class World {
   /// Whether runs stay whole, as GRO delivers them, or are cut into segments on the way.
   var keepsRuns = false
   private(set) var traffic = [Traffic(), Traffic()]
-  /// How long a NAT at the client remembers a UDP mapping on which nothing passes.
+  /// How long a NAT at the client remembers a mapping of UDP or ICMP on which nothing passes.
   var udpMemory = Duration.seconds(30)
   /// When something last passed, by the two ends, the client's first.
   private var mappings: [FourTuple: Instant] = [:]
@@ -192,8 +192,8 @@ final class World {
   /// The judgement of the tracker at the end where packets of this direction start.
   private func passes(_ packet: Packet, trackerOf direction: Direction) -> Bool {
     guard hasTrackers else { return true }
-    return packet.isUDP
-      ? isMapped(packet, direction) : trackers[direction.rawValue].passes(packet, at: now)
+    return packet.carrier == .tcp
+      ? trackers[direction.rawValue].passes(packet, at: now) : isMapped(packet, direction)
   }
 
   /// Only the client makes a mapping; whatever passes keeps it.

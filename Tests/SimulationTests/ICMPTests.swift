@@ -1,0 +1,371 @@
+import Engine
+import Samples
+import Testing
+import Wire
+
+/// Channels on ICMP echo, alone and beside the others. What they have in common with those on UDP is
+/// tested there.
+@Suite(.withoutAndWithKey) struct ICMPTests {
+  static let carriers: [[Carrier]] = [[.icmp], [.tcp, .udp, .icmp]]
+
+  /// As many as to the ports of another carrier, each with an identifier of its own.
+  @Test(arguments: carriers, AddressFamily.allCases)
+  func asManyChannelsAsPorts(_ carriers: [Carrier], family: AddressFamily) {
+    let world = World(family: family, configure: World.carriers(carriers))
+    world.connect()
+    let channels = world.client.channels.filter {
+      world.client.carrier(channel: $0.key) == .icmp
+    }
+    #expect(channels.count == 10)
+    #expect(Set(channels.values.map(\.local.port)).count == 10)
+    #expect(channels.values.allSatisfy { $0.remote == Endpoint(world.server.address, 0) })
+    #expect(channels.values.allSatisfy { $0.local.port != 0 })
+    #expect(world.server.channels.count == 10 * carriers.count)
+    #expect(world.client.connectedCount == 1)
+    expectHonest(world)
+  }
+
+  @Test func atMostAsManyAsAllowed() {
+    let world = World(maxChannels: 4) {
+      $0.carriers = [.icmp]
+      $0.channelsPerPort = 3
+    }
+    world.connect()
+    #expect(world.client.channels.count == 4)
+  }
+
+  @Test(arguments: carriers, AddressFamily.allCases)
+  func thousandsOfDatagramsBothWays(_ carriers: [Carrier], family: AddressFamily) {
+    let world = World(
+      ports: 10_001...10_003, family: family, configure: World.carriers(carriers))
+    let exchange = Exchange(world)
+    exchange.send(size: 10)
+    world.connect()
+    for _ in 0..<60 {
+      exchange.send(count: 20, size: 1200, merged: true)
+      exchange.send(count: 10)
+      exchange.reply(count: 20, size: 1000, merged: true)
+      exchange.reply(count: 10)
+      world.run(for: .milliseconds(7))
+    }
+    world.run(for: .seconds(1))
+    expectHonest(world, exchange)
+    #expect(exchange.lost == 0)
+    if carriers == [.icmp] {
+      #expect(world.client.largestRun == 1 && world.server.largestRun == 1)
+    }
+  }
+
+  /// Only requests go to the server, only replies to the client; a reply has the identifier and the number
+  /// of a request that went before it.
+  @Test(arguments: AddressFamily.allCases)
+  func repliesFitRequests(family: AddressFamily) {
+    let world = World(
+      ports: 10_001...10_002, family: family, configure: World.carriers([.icmp]))
+    var requests: [UInt16: [UInt16]] = [:]
+    var unfit = 0
+    world.middlebox = { packet, direction in
+      let type = packet.bytes[family == .ipv4 ? 20 : 40]
+      let kind: EchoKind = direction == .toServer ? .request : .reply
+      if type != kind.type(family) { unfit += 1 }
+      if direction == .toServer {
+        requests[packet.source.port, default: []].append(packet.echoSequence)
+      } else if requests[packet.destination.port]?.contains(packet.echoSequence) != true {
+        unfit += 1
+      }
+      return packet
+    }
+    world.connect()
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(5), bothWays: true)
+    world.run(for: .seconds(1))
+    expectHonest(world, exchange)
+    #expect(unfit == 0 && exchange.lost == 0)
+    // They count as those of ping(8) do.
+    for numbers in requests.values { #expect(numbers == (1...UInt16(numbers.count)).map { $0 }) }
+  }
+
+  @Test(arguments: carriers) func badPath(_ carriers: [Carrier]) {
+    let world = World(ports: 10_001...10_003, configure: World.carriers(carriers))
+    world.connect()
+    world.conditions = Conditions(
+      jitter: .milliseconds(50), lossPerMille: 100, duplicationPerMille: 100)
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(20), bothWays: true)
+    world.conditions = Conditions()
+    world.run(for: .seconds(5))
+    expectHonest(world, exchange)
+    #expect(exchange.lost * 100 < exchange.sent * 20)
+    let now = exchange.lost
+    exchange.stream(for: .seconds(5), bothWays: true)
+    world.run(for: .seconds(1))
+    exchange.settle()
+    #expect(exchange.lost == now)
+  }
+
+  @Test(arguments: [1, 2, 3, 4, 5]) func lostOpening(_ number: Int) {
+    let world = World(ports: 10_001...10_001, configure: World.carriers([.icmp]))
+    var seen = 0
+    world.middlebox = { packet, _ in
+      seen += 1
+      return seen == number ? nil : packet
+    }
+    let exchange = Exchange(world)
+    exchange.send(size: 10)
+    world.run(for: .seconds(2))
+    expectHonest(world, exchange)
+    #expect(exchange.delivered == 1)
+    #expect(world.client.dialCount == 1)
+  }
+
+  /// Nothing guards the server: its kernel answers each request, and the client takes none of its own
+  /// data for the server's.
+  @Test(arguments: AddressFamily.allCases)
+  func requestsThatCameBackAreIgnored(family: AddressFamily) {
+    let world = World(
+      ports: 10_001...10_003, family: family, configure: World.carriers([.icmp]))
+    world.hasTrackers = false
+    var reflected = 0
+    world.middlebox = { [unowned world] packet, direction in
+      guard direction == .toServer else { return packet }
+      reflected += 1
+      // Before the server has it, and again.
+      for _ in 0..<2 { world.client.receive([packet.answeredByKernel], at: world.now) }
+      return packet
+    }
+    world.connect()
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(5), bothWays: true)
+    world.run(for: .seconds(1))
+    expectHonest(world, exchange)
+    #expect(reflected > 100)
+    #expect(exchange.lost == 0)
+    #expect(world.client.counters[.malformed] == UInt64(2 * reflected))
+  }
+
+  /// Where the server is away its host answers all the same: no channel opens, and none stays.
+  @Test func aHostWithoutServerIsNone() {
+    let world = World(configure: World.carriers([.icmp]))
+    world.hasTrackers = false
+    world.middlebox = { [unowned world] packet, direction in
+      guard direction == .toServer else { return packet }
+      world.client.receive([packet.answeredByKernel], at: world.now)
+      return nil
+    }
+    world.run(for: .seconds(20))
+    #expect(world.client.connectedCount == 0)
+    #expect(world.client.counters.channelsOpened == 0)
+  }
+
+  /// All carriers but one are blocked.
+  @Test(arguments: Carrier.allCases) func oneOfThreeIsEnough(_ left: Carrier) {
+    let world = World(configure: World.carriers([.tcp, .udp, .icmp]))
+    world.middlebox = { packet, _ in packet.carrier == left ? packet : nil }
+    let exchange = Exchange(world)
+    exchange.send(count: 20, size: 100)
+    world.run(for: .milliseconds(200))
+    exchange.settle()
+    #expect(exchange.delivered == 20)
+    exchange.stream(for: .seconds(60), bothWays: true)
+    world.run(for: .seconds(1))
+    expectHonest(world, exchange)
+    #expect(exchange.lost == 0)
+    #expect(world.client.disconnectedCount == 0)
+  }
+
+  /// A NAT gives the client's channels other identifiers: they go on, without a new handshake.
+  @Test func rebinding() {
+    let world = World(ports: 10_001...10_003) {
+      $0.carriers = [.icmp]
+      $0.schedule = .random
+    }
+    world.connect()
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(1), bothWays: true)
+    let opened = world.client.counters.channelsOpened
+    var renamed: [UInt16: UInt16] = [:]
+    world.hasTrackers = false
+    world.middlebox = { packet, direction in
+      var changed = packet
+      if direction == .toServer {
+        renamed[packet.source.port &+ 12_000] = packet.source.port
+        changed.setSourcePort(packet.source.port &+ 12_000)
+      } else {
+        // Nothing leads back from an old mapping.
+        guard let port = renamed[packet.destination.port] else { return nil }
+        changed.setDestinationPort(port)
+      }
+      changed.complete()
+      return changed
+    }
+    exchange.stream(for: .seconds(1), bothWays: true)
+    world.run(for: .seconds(1))
+    exchange.settle()
+    let lost = exchange.lost
+    exchange.stream(for: .seconds(5), bothWays: true)
+    world.run(for: .seconds(1))
+    expectHonest(world, exchange)
+    #expect(exchange.lost == lost)
+    #expect(lost < 60)
+    #expect(world.server.counters.channelsMoved == 3)
+    #expect(world.client.counters.channelsOpened == opened)
+    #expect(world.client.disconnectedCount == 0)
+  }
+
+  /// Whatever a stranger asks, the answers together are no longer than the questions; a wrong checksum,
+  /// and what only a server sends, is not answered.
+  @Test func noAmplification() {
+    let world = World(ports: 10_001...10_001, configure: World.carriers([.icmp]))
+    var sample: [[UInt8]] = []
+    world.middlebox = { packet, direction in
+      if direction == .toServer { sample.append(Array(packet.bytes[packet.headerLength...])) }
+      return packet
+    }
+    world.connect()
+    Exchange(world).send(count: 20)
+    world.run(for: .seconds(1))
+    world.middlebox = nil
+    world.hasTrackers = false
+    var random = SplitMix64(seed: 7)
+    var (worst, answered) = (0, 0)
+    for number in 0..<20_000 {
+      var payload = sample.randomElement(using: &random)!
+      for _ in 0..<Int.random(in: 0...3, using: &random) {
+        payload[Int.random(in: 0..<payload.count, using: &random)] = .random(
+          in: 0...255, using: &random)
+      }
+      payload.removeLast(Int.random(in: 0..<payload.count, using: &random))
+      let stranger = Endpoint(
+        IPAddress(ipv4: 0x0B00_0000 | .random(in: 0...0xFFFF, using: &random)), 99)
+      let server = Endpoint(World.serverAddress, 0)
+      var packet = Packet.echo(.request, from: stranger, to: server, payload)
+      let isWrong = number % 4 == 0
+      if isWrong { packet.bytes[22] ^= 1 }
+      if number % 8 == 1 { packet = .echo(.reply, from: stranger, to: server, payload) }
+      world.server.receive([packet], at: world.now)
+      let answers = world.server.takeOutgoing().filter { $0.packet.destination == stranger }
+      #expect(answers.isEmpty || number % 4 != 0 && number % 8 != 1)
+      answered += answers.count
+      worst = max(worst, answers.reduce(0) { $0 + $1.packet.payloadLength } - payload.count)
+    }
+    #expect(worst <= 0)
+    #expect(answered > 0 || Protection.key != nil)
+    #expect(world.server.counters[.badChecksum] == 5000)
+  }
+
+  /// A channel's number is of no use on another carrier.
+  @Test func carriersKeepApart() {
+    let world = World(ports: 10_001...10_001, configure: World.carriers([.udp, .icmp]))
+    world.hasTrackers = false
+    var crossed = 0
+    world.middlebox = { [unowned world] packet, direction in
+      let payload = Array(packet.bytes[packet.headerLength...])
+      // What answers a segment that crossed is not to cross back.
+      if payload.starts(with: [0x16, 3, 1, 0, 5, 5]) { return packet }
+      crossed += 1
+      let other: Packet =
+        packet.isUDP
+        ? .echo(
+          direction == .toServer ? .request : .reply, from: packet.source, to: packet.destination,
+          payload)
+        : .datagram(from: packet.source, to: packet.destination, payload)
+      let host = direction == .toServer ? world.server : world.client
+      host.receive([other], at: world.now)
+      return packet
+    }
+    world.connect()
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(3), bothWays: true)
+    world.run(for: .seconds(1))
+    expectHonest(world, exchange)
+    #expect(crossed > 100)
+    #expect(exchange.lost == 0)
+    #expect(world.client.channels.count == 2 && world.server.channels.count == 2)
+  }
+
+  /// An end that has no such channels takes no notice of any.
+  @Test func withoutTheCarrierNothingIsTaken() {
+    let world = World(ports: 10_001...10_001)
+    world.connect()
+    let knock = ChannelMessage.bytes(
+      .knock, channel: 5, content: [UInt8](repeating: 0, count: 100))
+    let before = world.server.counters[.malformed]
+    world.server.receive(
+      [
+        .echo(
+          .request, from: Endpoint(IPAddress(ipv4: 0x0B00_0001), 7),
+          to: Endpoint(World.serverAddress, 0), knock)
+      ], at: world.now)
+    #expect(world.server.takeOutgoing().isEmpty)
+    #expect(world.server.counters[.malformed] == before + 1)
+  }
+
+  @Test(arguments: [Duration.milliseconds(100), .seconds(10)])
+  func serverRestart(_ downTime: Duration) {
+    let world = World(configure: World.carriers([.icmp]))
+    world.connect()
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(1), bothWays: true)
+    world.conditions.isDown = true
+    exchange.stream(for: downTime)
+    world.restartServer(secret: 1234, configure: World.carriers([.icmp]))
+    exchange.forgetFlows()
+    world.conditions.isDown = false
+    let before = world.server.arrivalCount
+    let returned = world.run(upTo: .seconds(3)) {
+      exchange.send(size: 100)
+      return world.server.arrivalCount > before
+    }
+    #expect((returned ?? .seconds(9)) < .seconds(2))
+  }
+
+  @Test func aDayOfSilence() {
+    let world = World(configure: World.carriers([.icmp]))
+    world.connect()
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(1))
+    world.run(for: .seconds(1300))
+    #expect(world.client.channels.count == 1)
+    world.resetTraffic()
+    world.run(for: .seconds(86_400))
+    #expect(world.traffic[0].bytes + world.traffic[1].bytes < 1_000_000)
+    #expect(world.client.disconnectedCount == 0)
+    exchange.send(size: 100)
+    world.connect()
+    #expect(world.client.channels.count == 10)
+    expectHonest(world, exchange)
+    #expect(exchange.lost == 0)
+  }
+
+  /// A NAT forgets a request after 30 s of silence (`nf_conntrack_icmp_timeout`): the server reaches the
+  /// client at any time all the same.
+  @Test func aSilentClientIsReached() {
+    let world = World {
+      $0.carriers = [.icmp]
+      $0.idleTimeout = .seconds(6000)
+    }
+    world.connect()
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(1))
+    for pause in [40, 100, 290, 900, 2000] {
+      world.run(for: .seconds(pause))
+      exchange.reply(count: 20, size: 100)
+      world.run(for: .seconds(1))
+      exchange.settle()
+      #expect(exchange.lost == 0, "after \(pause) s")
+    }
+    expectHonest(world, exchange)
+  }
+
+  @Test(arguments: [0, 200]) func closeOfEitherEnd(_ loss: Int) {
+    for closesClient in [true, false] {
+      let world = World(configure: World.carriers([.icmp]))
+      world.connect()
+      world.conditions.lossPerMille = loss
+      (closesClient ? world.client : world.server).close(at: world.now)
+      world.run(for: .seconds(8))
+      #expect(world.server.channels.isEmpty || !closesClient)
+      #expect((closesClient ? world.client : world.server).isClosed)
+    }
+  }
+}
