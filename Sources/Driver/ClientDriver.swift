@@ -25,6 +25,7 @@ func runClient(
       server: configuration.server, ports: tunnel.ports, maxChannels: configuration.maxChannels))
   engine.idleTimeout = tunnel.idleTimeout
   engine.channelsPerPort = configuration.channelsPerPort
+  engine.rotation = configuration.rotation
   engine.schedule = configuration.schedule
   engine.initialSequence = configuration.initialSequence
   if let keepalive = tunnel.keepalive { engine.keepalive = min(keepalive, engine.keepalive) }

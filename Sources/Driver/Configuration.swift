@@ -98,6 +98,8 @@ public struct ClientConfiguration: Hashable, Sendable {
   public var maxChannels: Int
   /// How many of them go to each port.
   public var channelsPerPort = 1
+  /// When another channel takes the place of one that lives.
+  public var rotation = Rotation.usual
   /// How datagrams are spread over the channels, both ways.
   public var schedule = Schedule.adaptive
   /// For tests: the initial sequence number of each channel.

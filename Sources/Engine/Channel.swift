@@ -98,6 +98,10 @@ struct Channel: ~Copyable {
   /// Whether this side closed first.
   var isCloser = false
 
+  /// What is left of what it may carry.
+  var allowance: Allowance
+  /// Client: when another one is to take its place.
+  var rotateAt = Instant.distantFuture
   /// What was sent, and what the peer says of it.
   var delivery = Delivery()
   /// What the scheduler thinks of it.
@@ -126,7 +130,8 @@ struct Channel: ~Copyable {
 
   init(
     tuple: FourTuple, id: UInt32, session: Int, claim: SessionClaim? = nil, slot: Int, state: State,
-    carrier: CarrierState, flowLabel: UInt32, path: Path, peerSegmentSize: Int, at now: Instant
+    carrier: CarrierState, flowLabel: UInt32, path: Path, peerSegmentSize: Int,
+    allowance: Allowance, at now: Instant
   ) {
     self.tuple = tuple
     self.id = id
@@ -145,6 +150,7 @@ struct Channel: ~Copyable {
     self.flowLabel = flowLabel
     self.path = path
     self.peerSegmentSize = peerSegmentSize
+    self.allowance = allowance
     liveness = Liveness(at: now)
   }
 

@@ -5,7 +5,7 @@ public struct EngineLimits: Hashable, Sendable {
   /// Sessions of a server.
   public var sessions = 4096
   /// Channels of one session of a server.
-  public var channelsPerSession = 64
+  public var channelsPerSession = 256
   /// Flows of one session: app endpoints of one client.
   public var flowsPerSession = 1024
   /// Channels that clients may open on a server in a second. One network (/24) gets a sixteenth, and a

@@ -12,25 +12,28 @@ extension TunnelEngine {
     return !sessions[session].candidates.isEmpty
   }
 
-  /// The open channels of the best health are the candidates: one that is being probed carries
-  /// nothing while others are healthy, and when all are silent all are tried.
+  /// The open channels of the best health are the candidates, of these the ones that are not spent: one
+  /// that is being probed carries nothing while others are healthy, and when all are silent all are tried.
   private mutating func refreshCandidates(_ session: Int) {
     let was = sessions[session].health
-    var best = Health.silent
+    var best = (health: Health.silent, isSpent: true)
     sessions[session].candidates.removeAll(keepingCapacity: true)
     for index in sessions[session].channels where channels[index].state == .open {
-      let health = channels[index].liveness.health
-      if health < best { sessions[session].candidates.removeAll(keepingCapacity: true) }
-      best = min(best, health)
-      if health == best { sessions[session].candidates.append(index) }
+      let (health, isSpent) = (channels[index].liveness.health, channels[index].allowance.isSpent)
+      if health > best.health || health == best.health && isSpent && !best.isSpent { continue }
+      if health < best.health || isSpent != best.isSpent {
+        sessions[session].candidates.removeAll(keepingCapacity: true)
+        best = (health, isSpent)
+      }
+      sessions[session].candidates.append(index)
     }
-    sessions[session].health = best
+    sessions[session].health = best.health
     sessions[session].isStale = false
     refreshChosen(session)
-    if was == .silent && best != .silent {
+    if was == .silent && best.health != .silent {
       sessions[session].wasConnected = true
       events.append(.connected(sessions[session].id, keyName: sessions[session].keyName))
-    } else if was != .silent && best == .silent && !isClosing {
+    } else if was != .silent && best.health == .silent && !isClosing {
       events.append(.disconnected(sessions[session].id, keyName: sessions[session].keyName))
     }
   }

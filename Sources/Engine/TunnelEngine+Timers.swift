@@ -43,7 +43,8 @@ extension TunnelEngine {
     guard channels[index].state == .open else { return channels[index].retryAt }
     let interval = silentInterval(channels[index].session, at: now)
     let probeAt = channels[index].liveness.deadline(silentInterval: interval)
-    let idleAt = dialer == nil ? forgetAt(index) : channels[index].keepaliveAt
+    let idleAt =
+      dialer == nil ? forgetAt(index) : min(channels[index].keepaliveAt, channels[index].rotateAt)
     let reportAt = channels[index].reception.reportDue ?? .distantFuture
     let acknowledgeAt = min(reportAt, channels[index].acknowledgmentDue ?? .distantFuture)
     return min(min(acknowledgeAt, rewindAt(index)), min(probeAt, idleAt))
@@ -101,6 +102,10 @@ extension TunnelEngine {
     }
     if dialer != nil && channels[index].keepaliveAt <= now {
       keepAlive(index, at: now, into: &segments)
+    }
+    if channels[index].rotateAt <= now {
+      channels[index].rotateAt = .distantFuture
+      rotate(index, at: now)
     }
     guard channels[index].state == .open else { return }
     let interval = silentInterval(channels[index].session, at: now)

@@ -38,6 +38,8 @@ public struct EngineConfiguration: Sendable {
   public var hasDecoy = false
   /// How many channels of each carrier a client opens to each port.
   public var channelsPerPort = 1
+  /// When a client opens another channel in the place of one that lives.
+  public var rotation = Rotation()
   /// How a client wants datagrams to be spread over the channels, both ways. A server does what its
   /// clients want.
   public var schedule = Schedule.adaptive

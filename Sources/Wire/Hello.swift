@@ -1,7 +1,7 @@
 // What both sides tell each other first on a channel (docs/protocol.md): bare in its record without a
 // key, the payload of the key exchange with one.
 //
-//    version 1 | scale 1 | MSS 2 | segment size 2 | flags 2 | channel 4 | session 16
+//    version 1 | scale 1 | MSS 2 | segment size 2 | budget 1 | flags 1 | channel 4 | session 16
 //    with a key, behind it:  time 8 | cookie 4 | reset token 16
 
 /// Names a session: chosen at random by the client, the same on all of its channels.
@@ -29,10 +29,10 @@ extension SessionID: CustomStringConvertible {
 /// What the sender can do with sealed frames; 0 without a key.
 public struct HelloFlags: OptionSet, Hashable, Sendable {
   /// The bits as on the wire.
-  public let rawValue: UInt16
+  public let rawValue: UInt8
 
   /// Flags from the bits.
-  public init(rawValue: UInt16) { self.rawValue = rawValue }
+  public init(rawValue: UInt8) { self.rawValue = rawValue }
 
   /// Its processor has instructions for AES.
   public static let hasFastAES = HelloFlags(rawValue: 1)
@@ -59,6 +59,8 @@ public struct Hello: Hashable, Sendable {
   public var observed: TCPOptions
   /// The largest TCP payload, in bytes, that the sender's own interface can carry.
   public var segmentSize: UInt16
+  /// Client: what the channel is to carry before another one takes its place.
+  public var budget = ByteBudget.none
   /// What the sender can do with sealed frames.
   public var flags: HelloFlags = []
   /// The channel's name within its session, chosen by the client and repeated by the server.
@@ -85,7 +87,8 @@ public struct Hello: Hashable, Sendable {
     observed = TCPOptions(
       maximumSegmentSize: mss == 0 ? nil : mss, windowScale: scale == Self.noScale ? nil : scale)
     segmentSize = bytes.be16(at: 4)
-    flags = HelloFlags(rawValue: bytes.be16(at: 6))
+    budget = ByteBudget(code: bytes.byte(at: 6))
+    flags = HelloFlags(rawValue: bytes.byte(at: 7))
     channel = bytes.be32(at: 8)
     session = SessionID(high: bytes.be64(at: 12), low: bytes.be64(at: 20))
   }
@@ -99,7 +102,8 @@ public struct Hello: Hashable, Sendable {
     span.set(observed.windowScale ?? Self.noScale, at: 1)
     span.set(observed.maximumSegmentSize ?? 0, at: 2)
     span.set(segmentSize, at: 4)
-    span.set(flags.rawValue, at: 6)
+    span.set(budget.code, at: 6)
+    span.set(flags.rawValue, at: 7)
     span.set(channel, at: 8)
     span.set(session.high, at: 12)
     span.set(session.low, at: 20)

@@ -265,6 +265,7 @@ struct StatusReport: Decodable {
   struct Programs: Decodable {
     var programs: [StatusReport]
   }
+  var channelsOpened: Int
   var datagramsSent: UInt64
   var datagramsReceived: UInt64
   var notSent: Int

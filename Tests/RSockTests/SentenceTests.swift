@@ -138,6 +138,23 @@ import Testing
       "--channels: \"0\" is no number of channels from 1 to 64: for example --channels=4."
     ),
     (
+      client + ["--rotate=5"],
+      "--rotate: \"5\" has \"5\", which is neither a time (s, m, h) nor a number of bytes (k, M, G): "
+        + "for example --rotate=10m,1G, or off."
+    ),
+    (client + ["--rotate=5s"], "--rotate: \"5s\" has \"5s\": use a time from 10s to 720h."),
+    (
+      client + ["--rotate=10m,15k"],
+      "--rotate: \"10m,15k\" has \"15k\": use a number of bytes from 16k to 30G."
+    ),
+    (
+      client + ["--rotate=99999999999999999999G"],
+      "--rotate: \"99999999999999999999G\" has \"99999999999999999999G\", which is neither a time (s, m, h) "
+        + "nor a number of bytes (k, M, G): for example --rotate=10m,1G, or off."
+    ),
+    (client + ["--rotate=1G,2G"], "--rotate: \"1G,2G\" has two numbers of bytes: one is enough."),
+    (client + ["--rotate=10m,1h"], "--rotate: \"10m,1h\" has two times: one is enough."),
+    (
       client + ["--max-channels=0"],
       "--max-channels: \"0\" is no number of channels from 1 to 64: for example --max-channels=16."
     ),

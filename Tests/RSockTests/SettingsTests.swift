@@ -39,7 +39,7 @@ import rsock
     #expect(dialling.server == IPAddress("10.0.0.1"))
     #expect(dialling.listen == Endpoint("127.0.0.1:30000"))
     #expect(dialling.maxChannels == 16 && dialling.channelsPerPort == 1)
-    #expect(dialling.schedule == .adaptive)
+    #expect(dialling.schedule == .adaptive && dialling.rotation == .usual)
     #expect(dialling.tunnel == serving.tunnel)
     #expect(try client.process().daemon == false)
   }
@@ -162,6 +162,20 @@ import rsock
     #expect(try settings.client().channelsPerPort == count)
     let tooMany = "--channels is more than --max-channels lets be open at once: 16 to 2 ports"
     #expect(settings.notes == (count > 8 ? [tooMany] : []))
+  }
+
+  @Test(
+    "Rotation",
+    arguments: [
+      ("off", Rotation()), ("10m,1G", Rotation(age: .seconds(600), bytes: 1 << 30)),
+      ("16k", Rotation(bytes: 16 << 10)),
+      ("30G,720h", Rotation(age: .seconds(2_592_000), bytes: 30 << 30)),
+      ("10s", Rotation(age: .seconds(10))), ("7M", Rotation(bytes: 7 << 20)),
+    ])
+  func rotation(text: String, rotation: Rotation) throws {
+    var settings = try Self.client("-t 10.0.0.1 -l 127.0.0.1:1 --rotate=\(text) --key=\(Self.key)")
+    #expect(try settings.client().rotation == rotation)
+    #expect(settings.notes.isEmpty)
   }
 
   @Test("Names") func names() throws {

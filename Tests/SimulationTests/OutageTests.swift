@@ -57,7 +57,7 @@ import Wire
 
   /// A client that comes from a new address again and again is never locked out.
   @Test func manyMoves() {
-    let world = World(ports: 10_001...10_016)
+    let world = World(ports: 10_001...10_016) { $0.limits.channelsPerSession = 64 }
     var barrier: UInt16 = 0
     var highest: UInt16 = 0
     world.middlebox = { packet, direction in

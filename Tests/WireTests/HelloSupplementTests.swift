@@ -72,17 +72,18 @@ private func token(_ bytes: [UInt8], at offset: Int) -> ResetToken? {
   @Test(
     arguments: [
       (.hasFastAES, 1), (.aesGCM, 2), (.chaCha20, 4), (.plain, 8), ([.aesGCM, .chaCha20], 6),
-    ] as [(HelloFlags, UInt16)])
-  func bitsAreThoseOfTheProtocol(flags: HelloFlags, bits: UInt16) {
+    ] as [(HelloFlags, UInt8)])
+  func bitsAreThoseOfTheProtocol(flags: HelloFlags, bits: UInt8) {
     var flagged = hello
     flagged.flags = flags
-    #expect(flagged.bytes[6...7] == [UInt8(bits >> 8), UInt8(bits & 0xFF)])
+    #expect(flagged.bytes[6...7] == [0, bits])
   }
 
   /// Bits of a later version are no reason to refuse a Hello.
   @Test func unknownBitsSurvive() {
     var flagged = hello
-    flagged.flags = HelloFlags(rawValue: 0xFFF0)
+    flagged.flags = HelloFlags(rawValue: 0xF0)
+    flagged.budget = ByteBudget(code: 0xFF)
     #expect(Hello(parsing: flagged.bytes.rawSpan) == flagged)
   }
 }

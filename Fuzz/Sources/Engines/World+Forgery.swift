@@ -161,7 +161,7 @@ extension World {
       session: choice & 16 == 0 ? End.session : SessionID(high: UInt64(script.byte()), low: 0))
     if choice & 32 != 0 { hello.version = script.byte() }
     hello.flags =
-      choice & 128 == 0 ? [.hasFastAES, .aesGCM, .chaCha20] : HelloFlags(rawValue: script.word())
+      choice & 128 == 0 ? [.hasFastAES, .aesGCM, .chaCha20] : HelloFlags(rawValue: script.byte())
     return hello.bytes + (choice & 64 == 0 ? [] : script.take(script.choice(of: 64)))
   }
 }

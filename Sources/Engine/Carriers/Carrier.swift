@@ -109,7 +109,9 @@ extension Channel {
   }
 
   /// How many more bytes of datagrams may be in flight now.
-  @inline(__always) var sendRoom: Int { tcp?.sendRoom ?? UDPSegment.runRoom }
+  @inline(__always) var sendRoom: Int {
+    min(tcp?.sendRoom ?? UDPSegment.runRoom, allowance.room(carried: carried))
+  }
 
   /// Whether our close frame was sent.
   var hasSentClose: Bool { tcp?.closeSequence != nil || numbered?.hasSentClose == true }

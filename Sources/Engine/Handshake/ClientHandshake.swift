@@ -13,11 +13,13 @@ extension TunnelEngine {
     var tuple = tuple
     if !kind.hasPorts { tuple.local.port = drawIdentifier() }
     let carrier = connection(kind, on: tuple, at: now)
+    let allowance = Allowance(
+      configuration.rotation.budget(&random), mtu: path.mtu, isClient: true)
     let index = addChannel(
       Channel(
         tuple: tuple, id: drawChannelNumber(), session: 0, slot: slot, state: .synSent,
         carrier: carrier, flowLabel: flowLabel(for: tuple, key: secret), path: path,
-        peerSegmentSize: 0, at: now))
+        peerSegmentSize: 0, allowance: allowance, at: now))
     sendOpening(on: index, into: &segments, at: now)
     retryLater(index, at: now)
     return index
@@ -124,10 +126,11 @@ extension TunnelEngine {
 
   /// Writes the channel's first message: a Hello, in the key exchange where there is a key.
   mutating func writeFirstMessage(on index: Int, at now: Instant) {
-    let hello = hello(
+    var hello = hello(
       channels[index].carrier, path: channels[index].path,
       isIPv4: channels[index].tuple.isIPv4, channel: channels[index].id,
       session: sessions[0].id)
+    hello.budget = channels[index].allowance.budget
     guard let clientKeys else {
       return setFirstMessage(hello.bytes, on: index)
     }
@@ -247,6 +250,7 @@ extension TunnelEngine {
     channels[index].open(at: now)
     _ = channels[index].liveness.heard(at: now)
     channels[index].keepaliveAt = now + random.jittered(keepalive)
+    if let age = configuration.rotation.age(&random) { channels[index].rotateAt = now + age }
     let previous = takeSlot(for: index, at: now)
     noteServer(of: index, at: now)
     // The first frame tells the server that its Hello arrived, and measures the path.

@@ -153,10 +153,12 @@ extension TunnelEngine {
     } else if claim.keyName != nil, agreement == nil {
       tellCipher(of: tuple.remote)
     } else {
+      let path = interfacePath(tuple.local.address)
       let channel = Channel(
         tuple: tuple, id: hello.channel, session: Channel.noSession, claim: claim, slot: 0,
         state: .unconfirmed, carrier: carrier, flowLabel: flowLabel(for: tuple, key: secret),
-        path: interfacePath(tuple.local.address), peerSegmentSize: peerSegmentSize, at: now)
+        path: path, peerSegmentSize: peerSegmentSize,
+        allowance: Allowance(hello.budget, mtu: path.mtu, isClient: false), at: now)
       return open(channel, agreement ?? .plain, message, into: &segments, at: now)
     }
     // The client learns of it from our own Hello.

@@ -25,10 +25,11 @@ extension TunnelEngine {
     names.contains(claim?.keyName ?? "")
   }
 
-  /// Looks at how much the keys of a channel have sealed. A client dials its replacement in time; where
+  /// Looks at how much a channel has carried, and how much its keys have sealed. A client dials its replacement in time; where
   /// there is none before the last frame that a key may seal, the channel is closed.
   @inline(__always)
   mutating func noteWear(of index: Int, into segments: inout SegmentBatch, at now: Instant) {
+    if channels[index].carried >= channels[index].allowance.mark { passMark(index, at: now) }
     guard let used = channels[index].cipher?.framesUsed, used >= limits.framesBeforeReplacement
     else { return }
     wearOut(index, used: used, into: &segments, at: now)

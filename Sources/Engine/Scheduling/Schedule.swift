@@ -15,11 +15,11 @@ public enum Schedule: String, CaseIterable, Hashable, Sendable {
   case redundant
 
   /// The bits of a client's Hello that name it.
-  private static let mask: UInt16 = 0x30
+  private static let mask: UInt8 = 0x30
 
   /// What a client's Hello says.
   var flags: HelloFlags {
-    let number: UInt16 =
+    let number: UInt8 =
       switch self {
       case .adaptive: 0
       case .random: 1

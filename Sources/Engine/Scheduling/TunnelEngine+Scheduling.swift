@@ -55,8 +55,9 @@ extension TunnelEngine {
         spread(session, at: now)
         return leastLoaded(session)
       }
-      // What befell this channel befalls all of its carrier, as likely as not.
-      let isBad = rank == .none || channels[home.channel].standing.isAvoided
+      // What befell this channel befalls all of its carrier, as likely as not; but to be spent is no fault.
+      let isLost = rank == .none && !channels[home.channel].allowance.isSpent
+      let isBad = isLost || channels[home.channel].standing.isAvoided
       if isBad, channels[home.channel].state == .open { unwanted = channels[home.channel].kind }
     }
     let home = bestHome(for: flows[flow].id, of: session, avoiding: unwanted)

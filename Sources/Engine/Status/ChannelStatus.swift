@@ -10,6 +10,8 @@ public struct ChannelStatus: Hashable, Sendable {
     case dialling
     /// Nothing speaks against its path.
     case healthy
+    /// It has carried what it may, and waits for another one to take its place.
+    case spent
     /// It is being probed: nothing was heard for a while, or an RST or FIN came.
     case doubtful
     /// Its probes stayed unanswered.
@@ -48,7 +50,7 @@ extension ChannelStatus {
     id = channel.id
     carrier = channel.kind
     tuple = channel.tuple
-    state = State(channel.state, channel.liveness.health)
+    state = State(channel.state, channel.liveness.health, isSpent: channel.allowance.isSpent)
     age = channel.openedAt.map { now - $0 }
     silence = now - channel.liveness.lastHeard
     roundTrip = channel.liveness.roundTrip.smoothed
@@ -60,13 +62,13 @@ extension ChannelStatus {
 }
 
 extension ChannelStatus.State {
-  init(_ state: Channel.State, _ health: Health) {
+  init(_ state: Channel.State, _ health: Health, isSpent: Bool) {
     switch state {
     case .synSent, .helloSent, .unconfirmed: self = .dialling
     case .closing, .lingering: self = .closing
     case .open:
       switch health {
-      case .healthy: self = .healthy
+      case .healthy: self = isSpent ? .spent : .healthy
       case .doubtful: self = .doubtful
       case .silent: self = .silent
       }

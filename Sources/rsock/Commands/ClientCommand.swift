@@ -29,6 +29,12 @@ package struct ClientOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "Open a channel anew after a time (s, m, h), so many bytes (k, M, G), or either. (default: 6h,8G)",
+      valueName: "age,bytes|off"))
+  var rotate: String?
+
+  @Option(
+    help: ArgumentHelp(
       "How datagrams are spread over the channels, both ways. (default: adaptive)",
       valueName: "adaptive|random|sticky|redundant"))
   var schedule: String?
@@ -47,7 +53,7 @@ package struct ClientOptions: ParsableArguments {
   package func settings() throws(StartError) -> Settings {
     try shared.settings([
       .taddr: taddr, .ludp: ludp, .channels: channels, .maxChannels: maxChannels,
-      .schedule: schedule,
+      .rotate: rotate, .schedule: schedule,
     ])
   }
 }

@@ -68,7 +68,7 @@ struct SharedOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Bounds: sessions=4096; channels=64 and flows=1024 a session; handshakes=1000 a second; queued=128k bytes a session. A client has flows and queued.",
+      "Bounds: sessions=4096; channels=256 and flows=1024 a session; handshakes=1000 a second; queued=128k bytes a session. A client has flows and queued.",
       valueName: "name=number,..."))
   var limits: String?
 

@@ -30,6 +30,7 @@ package enum SettingName: String, CaseIterable, Sendable {
   case decoy
   case channels
   case maxChannels = "max-channels"
+  case rotate
   case noSandbox = "no-sandbox"
 
   /// Whether the setting stands at the top of the file; the others are in its `param`.

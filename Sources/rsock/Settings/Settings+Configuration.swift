@@ -17,6 +17,7 @@ extension Settings {
     ignore(.ludp, "only a client listens for apps")
     ignore(.channels, "the client opens the channels")
     ignore(.maxChannels, "the client opens the channels")
+    ignore(.rotate, "the client opens the channels")
     ignore(.schedule, "the client says how datagrams are spread, both ways")
     if !tunnel.carriers.contains(where: \.hasPorts) { ignore(.ports, "ICMP has no ports") }
     try protect(
@@ -53,6 +54,7 @@ extension Settings {
       tunnel: tunnel, server: server, listen: listen, maxChannels: most)
     configuration.channelsPerPort = try channels(to: tunnel.ports.count, atMost: most)
     configuration.serverName = serverName
+    configuration.rotation = try self[.rotate]?.rotation() ?? configuration.rotation
     configuration.schedule = try self[.schedule]?.word() ?? configuration.schedule
     return configuration
   }

@@ -1,0 +1,47 @@
+// Networks that end a connection after so many bytes, and channels that make room for others before.
+
+import LinkModel
+import NamespaceSupport
+import Testing
+
+extension NamespaceTests {
+  @Suite(.timeLimit(.minutes(1))) struct RotationTests {
+    /// 100 kB a second each way over connections of 16 kB, of which the network drops the rest.
+    @Test(arguments: ["tcp", "udp"])
+    func frozenConnectionsLoseNothing(type: String) async throws {
+      let network = ["delay 10ms", "blackhole flows after 16384"]
+      try await withEmulatedLink(network) { client, link, server in
+        var options = Tunnel.Options(.sealed)
+        options.type = type
+        options.client = ["--rotate=16k"]
+        let tunnel = try Tunnel(from: client, to: server, options)
+        let load = Load(size: 1000, rate: 100, duration: .seconds(5))
+        let (up, down) = try tunnel.exchange(up: load, down: load)
+        #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
+        let report = try link.report()
+        #expect(report.up[.blackholed] + report.down[.blackholed] == 0)
+        let opened = try client.status().channelsOpened
+        #expect((60...400).contains(opened), "\(opened) channels")
+        try tunnel.stop()
+      }
+    }
+
+    /// Connections that age do so without a gap, while one flow goes on.
+    @Test func agedConnectionsAreReplaced() async throws {
+      try await withTwoHosts { client, server in
+        var options = Tunnel.Options(.sealed)
+        options.type = "all"
+        options.client = ["--rotate=10s"]
+        let tunnel = try Tunnel(from: client, to: server, options)
+        let first = try client.status().sessions[0].channels.map(\.id)
+        let load = Load(size: 1000, rate: 2000, duration: .seconds(12))
+        let (up, down) = try tunnel.exchange(up: load, down: load)
+        #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
+        let now = try client.status().sessions[0].channels
+        #expect(Set(first).isDisjoint(with: now.map(\.id)))
+        #expect(now.count { $0.state == "healthy" } == first.count)
+        try tunnel.stop()
+      }
+    }
+  }
+}
