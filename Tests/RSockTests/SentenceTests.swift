@@ -139,17 +139,17 @@ import Testing
     ),
     (
       client + ["--rotate=5"],
-      "--rotate: \"5\" has \"5\", which is neither a time (s, m, h) nor a number of bytes (k, M, G): "
+      "--rotate: \"5\" is neither a time (s, m, h) nor a number of bytes (k, M, G): "
         + "for example --rotate=10m,1G, or off."
     ),
-    (client + ["--rotate=5s"], "--rotate: \"5s\" has \"5s\": use a time from 10s to 720h."),
+    (client + ["--rotate=5s"], "--rotate: \"5s\" is out of range: use a time from 10s to 720h."),
     (
       client + ["--rotate=10m,15k"],
-      "--rotate: \"10m,15k\" has \"15k\": use a number of bytes from 16k to 30G."
+      "--rotate: \"10m,15k\" has \"15k\", which is out of range: use a number of bytes from 16k to 30G."
     ),
     (
       client + ["--rotate=99999999999999999999G"],
-      "--rotate: \"99999999999999999999G\" has \"99999999999999999999G\", which is neither a time (s, m, h) "
+      "--rotate: \"99999999999999999999G\" is neither a time (s, m, h) "
         + "nor a number of bytes (k, M, G): for example --rotate=10m,1G, or off."
     ),
     (client + ["--rotate=1G,2G"], "--rotate: \"1G,2G\" has two numbers of bytes: one is enough."),

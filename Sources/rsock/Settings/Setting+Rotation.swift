@@ -50,14 +50,20 @@ extension Setting {
       case .bytes(let count) where Bound.sizes.contains(count):
         guard rotation.bytes == nil else { throw error("has two numbers of bytes: one is enough.") }
         rotation.bytes = UInt64(count)
-      case .seconds: throw error("has \"\(part)\": use a time from 10s to 720h.")
-      case .bytes: throw error("has \"\(part)\": use a number of bytes from 16k to 30G.")
+      case .seconds: throw error("\(naming(part)) out of range: use a time from 10s to 720h.")
+      case .bytes:
+        throw error("\(naming(part)) out of range: use a number of bytes from 16k to 30G.")
       case nil:
         throw error(
-          "has \"\(part)\", which is neither a time (s, m, h) nor a number of bytes (k, M, G): "
+          "\(naming(part)) neither a time (s, m, h) nor a number of bytes (k, M, G): "
             + "for example \(example("10m,1G")), or off.")
       }
     }
     return rotation
+  }
+
+  /// The beginning of a sentence about a part.
+  private func naming(_ part: Substring) -> String {
+    part == text ? "is" : "has \"\(part)\", which is"
   }
 }
