@@ -4,7 +4,7 @@ import Testing
 import Wire
 
 /// Channels on ICMP echo, alone and beside the others. What they have in common with those on UDP is
-/// tested there.
+/// in NumberedChannelTests.
 @Suite(.withoutAndWithKey) struct ICMPTests {
   static let carriers: [[Carrier]] = [[.icmp], [.tcp, .udp, .icmp]]
 
@@ -83,39 +83,6 @@ import Wire
     #expect(unfit == 0 && exchange.lost == 0)
     // They count as those of ping(8) do.
     for numbers in requests.values { #expect(numbers == (1...UInt16(numbers.count)).map { $0 }) }
-  }
-
-  @Test(arguments: carriers) func badPath(_ carriers: [Carrier]) {
-    let world = World(ports: 10_001...10_003, configure: World.carriers(carriers))
-    world.connect()
-    world.conditions = Conditions(
-      jitter: .milliseconds(50), lossPerMille: 100, duplicationPerMille: 100)
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(20), bothWays: true)
-    world.conditions = Conditions()
-    world.run(for: .seconds(5))
-    expectHonest(world, exchange)
-    #expect(exchange.lost * 100 < exchange.sent * 20)
-    let now = exchange.lost
-    exchange.stream(for: .seconds(5), bothWays: true)
-    world.run(for: .seconds(1))
-    exchange.settle()
-    #expect(exchange.lost == now)
-  }
-
-  @Test(arguments: [1, 2, 3, 4, 5]) func lostOpening(_ number: Int) {
-    let world = World(ports: 10_001...10_001, configure: World.carriers([.icmp]))
-    var seen = 0
-    world.middlebox = { packet, _ in
-      seen += 1
-      return seen == number ? nil : packet
-    }
-    let exchange = Exchange(world)
-    exchange.send(size: 10)
-    world.run(for: .seconds(2))
-    expectHonest(world, exchange)
-    #expect(exchange.delivered == 1)
-    #expect(world.client.dialCount == 1)
   }
 
   /// Nothing guards the server: its kernel answers each request, and the client takes none of its own
@@ -300,72 +267,4 @@ import Wire
     #expect(world.server.counters[.malformed] == before + 1)
   }
 
-  @Test(arguments: [Duration.milliseconds(100), .seconds(10)])
-  func serverRestart(_ downTime: Duration) {
-    let world = World(configure: World.carriers([.icmp]))
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1), bothWays: true)
-    world.conditions.isDown = true
-    exchange.stream(for: downTime)
-    world.restartServer(secret: 1234, configure: World.carriers([.icmp]))
-    exchange.forgetFlows()
-    world.conditions.isDown = false
-    let before = world.server.arrivalCount
-    let returned = world.run(upTo: .seconds(3)) {
-      exchange.send(size: 100)
-      return world.server.arrivalCount > before
-    }
-    #expect((returned ?? .seconds(9)) < .seconds(2))
-  }
-
-  @Test func aDayOfSilence() {
-    let world = World(configure: World.carriers([.icmp]))
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1))
-    world.run(for: .seconds(1300))
-    #expect(world.client.channels.count == 1)
-    world.resetTraffic()
-    world.run(for: .seconds(86_400))
-    #expect(world.traffic[0].bytes + world.traffic[1].bytes < 1_000_000)
-    #expect(world.client.disconnectedCount == 0)
-    exchange.send(size: 100)
-    world.connect()
-    #expect(world.client.channels.count == 10)
-    expectHonest(world, exchange)
-    #expect(exchange.lost == 0)
-  }
-
-  /// A NAT forgets a request after 30 s of silence (`nf_conntrack_icmp_timeout`): the server reaches the
-  /// client at any time all the same.
-  @Test func aSilentClientIsReached() {
-    let world = World {
-      $0.carriers = [.icmp]
-      $0.idleTimeout = .seconds(6000)
-    }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1))
-    for pause in [40, 100, 290, 900, 2000] {
-      world.run(for: .seconds(pause))
-      exchange.reply(count: 20, size: 100)
-      world.run(for: .seconds(1))
-      exchange.settle()
-      #expect(exchange.lost == 0, "after \(pause) s")
-    }
-    expectHonest(world, exchange)
-  }
-
-  @Test(arguments: [0, 200]) func closeOfEitherEnd(_ loss: Int) {
-    for closesClient in [true, false] {
-      let world = World(configure: World.carriers([.icmp]))
-      world.connect()
-      world.conditions.lossPerMille = loss
-      (closesClient ? world.client : world.server).close(at: world.now)
-      world.run(for: .seconds(8))
-      #expect(world.server.channels.isEmpty || !closesClient)
-      #expect((closesClient ? world.client : world.server).isClosed)
-    }
-  }
 }
