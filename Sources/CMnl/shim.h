@@ -3,8 +3,11 @@
 
 #include <libmnl/libmnl.h>
 
+#include <linux/inet_diag.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>

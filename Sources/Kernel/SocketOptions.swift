@@ -11,9 +11,14 @@ func openSocket(
 ) throws(SystemError) -> Descriptor {
   let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
   return Descriptor(
-    owning: try check("open \(name) socket", remedy: remedy()) {
+    owning: try check("open \(name) socket", remedy: limitRemedy() ?? remedy()) {
       socket(domain, Int32(type.rawValue) | flags, number)
     })
+}
+
+/// What can be done where the call that failed found RLIMIT_NOFILE, which is as high as we may raise it.
+private func limitRemedy() -> String? {
+  errno == EMFILE ? "Raise the hard limit (ulimit -Hn, or LimitNOFILE= of the unit)" : nil
 }
 
 /// Sets an option whose value is a number.

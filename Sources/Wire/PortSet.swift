@@ -24,6 +24,20 @@ public struct PortSet: Hashable, Sendable {
   /// Whether `port` is one of them.
   public func contains(_ port: UInt16) -> Bool { ranges.contains { $0.contains(port) } }
 
+  /// The set without these ports.
+  public func subtracting(_ ports: Set<UInt16>) -> PortSet {
+    var rest: [ClosedRange<UInt16>] = []
+    for range in ranges {
+      var first = Int(range.lowerBound)
+      for port in ports.filter(range.contains).sorted() {
+        if first < port { rest.append(UInt16(first)...port - 1) }
+        first = Int(port) + 1
+      }
+      if first <= range.upperBound { rest.append(UInt16(first)...range.upperBound) }
+    }
+    return PortSet(rest)
+  }
+
   /// The port at `index` in ascending order; traps where `index` is not below `count`.
   public subscript(index: Int) -> UInt16 {
     var rest = index

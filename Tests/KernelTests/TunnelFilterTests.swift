@@ -122,6 +122,23 @@ import Wire
     }
   }
 
+  /// A range costs what a port does.
+  @Test func aRangeOfPortsIsTwoComparisons() throws {
+    let sizes = try ["20000", "20000-50000", "1-65535"].map {
+      try TunnelFilter.server(ports: PortSet(parsing: $0), addresses: Self.own).instructions.count
+    }
+    #expect(sizes[1] == sizes[0] + 1 && sizes[2] == sizes[1], "\(sizes)")
+    let filter = try TunnelFilter.server(ports: PortSet([20_000...50_000]), addresses: Self.own)
+    var random = SplitMix(state: 9)
+    for port: UInt16 in [19_999, 20_000, 20_001, 35_000, 49_999, 50_000, 50_001] {
+      var packet = Packet(own: Self.own, server: Self.server, ports: [port], &random)
+      packet.makeOurs(options: 0, linkLength: 14)
+      packet.destinationPort = port
+      let isOurs = (20_000...50_000).contains(port)
+      #expect(interpret(filter.instructions, packet.filtered) == .accepted(isOurs ? .max : 0))
+    }
+  }
+
   /// Every packet that another program sends over the loopback is judged by the kernel as by the
   /// interpreter, options and fragments included.
   @Test func theKernelAgreesOnTheLoopback() throws {

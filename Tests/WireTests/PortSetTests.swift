@@ -44,4 +44,12 @@ import Wire
     #expect(all[0] == 1)
     #expect(all[65534] == 65535)
   }
+
+  @Test func portsAreTakenOut() throws {
+    let ports = try PortSet(parsing: "80,443,1000-1005,65530-65535")
+    let rest = ports.subtracting([80, 81, 1000, 1003, 1004, 65535, 0])
+    #expect(rest.description == "443,1001-1002,1005,65530-65534")
+    #expect(ports.subtracting([]) == ports)
+    #expect(ports.subtracting(Set(0...65535)).ranges == [])
+  }
 }

@@ -135,6 +135,31 @@ extension NetlinkRequest {
     }
   }
 
+  /// Register 1, one byte, = what is known of the socket that the packet is for, or came from; ends the rule
+  /// where there is none.
+  mutating func socket(_ key: nft_socket_keys) {
+    expression("socket") {
+      $0.put(NFTA_SOCKET_KEY, number: key.rawValue)
+      $0.put(NFTA_SOCKET_DREG, number: NFT_REG_1.rawValue)
+      // Of a control group's path.
+      $0.put(NFTA_SOCKET_LEVEL, number: 0)
+    }
+  }
+
+  /// Sends the flow to this port of the address that it is for, and answers back from where it was sent to.
+  mutating func translate(toPort port: UInt16) {
+    expression("immediate") {
+      $0.put(NFTA_IMMEDIATE_DREG, number: NFT_REG_1.rawValue)
+      $0.nest(NFTA_IMMEDIATE_DATA) { $0.put(Int(NFTA_DATA_VALUE.rawValue), port.bigEndian) }
+    }
+    expression("nat") {
+      $0.put(NFTA_NAT_TYPE, number: NFT_NAT_DNAT.rawValue)
+      $0.put(NFTA_NAT_FAMILY, number: UInt32(NFPROTO_INET))
+      $0.put(NFTA_NAT_REG_PROTO_MIN, number: NFT_REG_1.rawValue)
+      $0.put(NFTA_NAT_FLAGS, number: UInt32(NF_NAT_RANGE_PROTO_SPECIFIED))
+    }
+  }
+
   /// Keeps connection tracking away from the packet.
   mutating func notrack() {
     nest(NFTA_LIST_ELEM) { $0.put(NFTA_EXPR_NAME, text: "notrack") }

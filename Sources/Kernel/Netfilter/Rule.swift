@@ -16,10 +16,21 @@ extension Ruleset {
   public enum Role: Hashable, Sendable {
     /// Of TCP those of any client with one of our ports; where there is a decoy, but for connections
     /// that were added. Of ICMP anybody's requests with the badge.
-    case server(ports: PortSet, hasDecoy: Bool = false, protocols: [TunnelProtocol] = [.tcp])
+    case server(
+      ports: PortSet, hasDecoy: Bool = false, protocols: [TunnelProtocol] = [.tcp],
+      holding: PortHolding = .sockets)
     /// Of TCP those of the server and one of its ports with a port of our own that was added. Of ICMP the
     /// server's replies with the badge.
     case client(server: IPAddress, ports: PortSet, protocols: [TunnelProtocol] = [.tcp])
+  }
+
+  /// What makes a server's ports its own.
+  public enum PortHolding: Hashable, Sendable {
+    /// A socket at each: nobody else can have them.
+    case sockets
+    /// The rules alone, for ranges of thousands. They overlap those of the host's other programs, whose
+    /// sockets come first. What comes by UDP goes to a socket at `datagramPort`, where there is one.
+    case rules(datagramPort: UInt16?)
   }
 }
 
@@ -80,9 +91,17 @@ enum RuleTerm {
   /// Stands in front of the first TCP field; nft(8) adds it by itself.
   case isTCP
   case port(PacketField, in: SetName)
+  /// The same for UDP's.
+  case isUDP
+  case datagramPort(in: SetName)
   /// The kernel's TCP has the connection that the packet is received or sent on.
   case isSpliced(AddressFamily, isReceived: Bool)
   case isForThisHost
+  /// A socket is there for it, of whatever kind: a connection's, half open or closed ones too, or one that
+  /// waits for some.
+  case hasSocket
+  /// The socket that it comes from has a local address, as connections have; or it has none.
+  case isFromSocket(isBound: Bool)
   /// A program sent it: the kernel's own segments have no owner.
   case hasOwner
   case isReset
@@ -91,38 +110,77 @@ enum RuleTerm {
   /// Such a message carries the kind's badge.
   case hasBadge(EchoKind)
   case notrack
+  /// Hands the flow to the socket at a port.
+  case translate(toPort: UInt16)
   case accept
   case drop
 }
 
 /// A chain of our table with its rules.
 struct RuleChain {
+  /// What a chain is hooked up as, in nft(8)'s words.
+  struct Kind {
+    let name: String
+    let priority: Int32
+    let priorityText: String
+
+    /// Before connection tracking.
+    static let raw = Kind(name: "filter", priority: NF_IP_PRI_RAW.rawValue, priorityText: "raw")
+    /// For the first packet of each flow, behind translations of the administrator's: the first one counts.
+    static let nat = Kind(
+      name: "nat", priority: NF_IP_PRI_NAT_DST.rawValue + 1, priorityText: "dstnat + 1")
+  }
+
   let name: String
-  /// `NF_INET_*`
-  let hook: UInt32
+  /// `NF_INET_*`, and nft(8)'s word for it.
+  let hook: (number: UInt32, text: String)
+  let kind: Kind
   let rules: [[RuleTerm]]
+
+  static func received(_ name: String, _ kind: Kind, _ rules: [[RuleTerm]]) -> RuleChain {
+    RuleChain(
+      name: name, hook: (UInt32(NF_INET_PRE_ROUTING.rawValue), "prerouting"), kind: kind,
+      rules: rules)
+  }
+
+  static func sent(_ name: String, _ kind: Kind, _ rules: [[RuleTerm]]) -> RuleChain {
+    RuleChain(
+      name: name, hook: (UInt32(NF_INET_LOCAL_OUT.rawValue), "output"), kind: kind, rules: rules)
+  }
 }
 
 extension Ruleset.Role {
   /// The server's ports.
   var ports: PortSet {
     switch self {
-    case .server(let ports, _, _), .client(_, let ports, _): ports
+    case .server(let ports, _, _, _), .client(_, let ports, _): ports
     }
   }
 
   /// What carries the segments.
   var protocols: [TunnelProtocol] {
     switch self {
-    case .server(_, _, let protocols), .client(_, _, let protocols): protocols
+    case .server(_, _, let protocols, _), .client(_, _, let protocols): protocols
     }
+  }
+
+  /// Whether rules alone hold the ports.
+  public var isHeldByRules: Bool {
+    if case .server(_, _, _, .rules) = self { return true }
+    return false
+  }
+
+  /// Where UDP to all ports goes; nil where each has a socket.
+  var datagramPort: UInt16? {
+    if case .server(_, _, _, .rules(let port)) = self { return port }
+    return nil
   }
 
   /// The sets that the rules name.
   var sets: [SetName] {
-    guard protocols.contains(.tcp) else { return [] }
+    guard protocols.contains(.tcp) else { return datagramPort == nil ? [] : [.ports] }
     switch self {
-    case .server(_, let hasDecoy, _): return hasDecoy ? [.ports, .spliced, .spliced6] : [.ports]
+    case .server(_, let hasDecoy, _, _): return hasDecoy ? [.ports, .spliced, .spliced6] : [.ports]
     case .client: return [.ports, .own]
     }
   }
@@ -135,21 +193,38 @@ extension Ruleset.Role {
       case .icmp: icmpRules
       }
     }
-    return [
-      RuleChain(
-        name: "prerouting", hook: UInt32(NF_INET_PRE_ROUTING.rawValue),
-        rules: rules.flatMap { $0.received }),
-      RuleChain(
-        name: "output", hook: UInt32(NF_INET_LOCAL_OUT.rawValue), rules: rules.flatMap { $0.sent }),
+    let packets: [RuleChain] = [
+      .received("prerouting", .raw, rules.flatMap { $0.received }),
+      .sent("output", .raw, rules.flatMap { $0.sent }),
+    ]
+    guard let datagramPort else { return packets }
+    return (rules.isEmpty ? [] : packets) + [
+      .received("datagrams", .nat, datagramRules(to: datagramPort))
     ]
   }
 
   private var tcpRules: (received: [[RuleTerm]], sent: [[RuleTerm]]) {
-    (
-      splicedRules(received, isReceived: true) + [received + [.isForThisHost, .drop]],
-      [sent + [.hasOwner, .notrack, .accept]]
+    let others: (received: [[RuleTerm]], sent: [[RuleTerm]]) =
+      isHeldByRules
+      ? ([received + [.hasSocket, .accept]], [sent + [.isFromSocket(isBound: true), .accept]])
+      : ([], [])
+    // A listening socket's SYN-ACKs have an owner as well, and what is behind them is tracked.
+    let own: [RuleTerm] =
+      isHeldByRules ? [.isFromSocket(isBound: false), .hasOwner] : [.hasOwner]
+    return (
+      others.received + splicedRules(received, isReceived: true)
+        + [received + [.isForThisHost, .drop]],
+      others.sent + [sent + own + [.notrack, .accept]]
         + splicedRules(sent, isReceived: false) + [sent + [.isReset, .drop]]
     )
+  }
+
+  /// UDP has no segments of ours: the kernel's own socket gets them, and those of other programs theirs.
+  private func datagramRules(to port: UInt16) -> [[RuleTerm]] {
+    let received: [RuleTerm] = [.isUDP, .datagramPort(in: .ports)]
+    return [
+      received + [.hasSocket, .accept], received + [.isForThisHost, .translate(toPort: port)],
+    ]
   }
 
   private var icmpRules: (received: [[RuleTerm]], sent: [[RuleTerm]]) {
@@ -229,8 +304,14 @@ extension RuleTerm {
     case .isTCP:
       request.meta(NFT_META_L4PROTO)
       request.compare(NFT_CMP_EQ, UInt8(IPPROTO_TCP))
+    case .isUDP:
+      request.meta(NFT_META_L4PROTO)
+      request.compare(NFT_CMP_EQ, UInt8(IPPROTO_UDP))
     case .port(let field, let set):
       request.payload(field)
+      request.lookup(set)
+    case .datagramPort(let set):
+      request.payload(.destinationPort)
       request.lookup(set)
     case .isSpliced(let family, let isReceived):
       let remote: [PacketField] = [.sourceAddress(family), .sourcePort]
@@ -240,6 +321,15 @@ extension RuleTerm {
     case .isForThisHost:
       request.destinationKind()
       request.compare(NFT_CMP_EQ, UInt32(RTN_LOCAL))
+    case .hasSocket:
+      // The kernel knows of every kind of socket whether it is a transparent proxy's; of a half open
+      // connection's, or one in TIME_WAIT, not whether it is bound (`nft_socket_eval`).
+      request.socket(NFT_SOCKET_TRANSPARENT)
+      request.compare(NFT_CMP_GTE, UInt8(0))
+      request.compare(NFT_CMP_LTE, UInt8(1))
+    case .isFromSocket(let isBound):
+      request.socket(NFT_SOCKET_WILDCARD)
+      request.compare(NFT_CMP_EQ, UInt8(isBound ? 0 : 1))
     case .hasOwner:
       // The load alone ends the rule where there is no owner (`nft_meta_get_eval_skugid`); the
       // range, of all users that there can be, is what nft(8) can say and list.
@@ -260,6 +350,7 @@ extension RuleTerm {
       request.payload(.badge)
       request.compare(NFT_CMP_EQ, kind.rawValue.bigEndian)
     case .notrack: request.notrack()
+    case .translate(let port): request.translate(toPort: port)
     case .accept: request.verdict(NF_ACCEPT)
     case .drop: request.verdict(NF_DROP)
     }
@@ -271,9 +362,10 @@ extension RuleTerm {
     case .isOf(let family): "meta nfproto ipv\(family.rawValue)"
     case .address(.sourceAddress(let family), let address): "\(family.word) saddr \(address)"
     case .address(_, let address): "\(address.family.word) daddr \(address)"
-    case .isTCP: nil
+    case .isTCP, .isUDP: nil
     case .port(.sourcePort, let set): "tcp sport @\(set.rawValue)"
     case .port(_, let set): "tcp dport @\(set.rawValue)"
+    case .datagramPort(let set): "udp dport @\(set.rawValue)"
     case .isSpliced(let family, true):
       "\(family.word) saddr . tcp sport . \(family.word) daddr . tcp dport"
         + " @\(SetName.spliced(family).rawValue)"
@@ -281,6 +373,8 @@ extension RuleTerm {
       "\(family.word) daddr . tcp dport . \(family.word) saddr . tcp sport"
         + " @\(SetName.spliced(family).rawValue)"
     case .isForThisHost: "fib daddr type local"
+    case .hasSocket: "socket transparent 0-1"
+    case .isFromSocket(let isBound): "socket wildcard \(isBound ? 0 : 1)"
     case .hasOwner: "meta skuid 0-4294967294"
     case .isReset: "tcp flags rst"
     case .isEcho(let kind, let family):
@@ -288,6 +382,7 @@ extension RuleTerm {
     case .hasBadge(let kind):
       "@th,\(8 * EchoHeader.badgeOffset),32 0x\(String(kind.rawValue, radix: 16))"
     case .notrack: "notrack"
+    case .translate(let port): "dnat to :\(port)"
     case .accept: "accept"
     case .drop: "drop"
     }

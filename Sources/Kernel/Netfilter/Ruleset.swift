@@ -33,7 +33,7 @@ public struct Ruleset: ~Copyable {
   package init(role: Role, prefersOwner: Bool) throws(SystemError) {
     do { try self.init(making: role, prefersOwner) } catch {
       throw SystemError(
-        call: error.call, code: error.code, remedy: Self.remedy(error) ?? error.remedy)
+        call: error.call, code: error.code, remedy: Self.remedy(error.code, role) ?? error.remedy)
     }
   }
 
@@ -82,7 +82,7 @@ public struct Ruleset: ~Copyable {
 
   /// Leaves a connection with one of a server's ports to the kernel's TCP. One that was added stays so.
   public mutating func add(spliced tuple: FourTuple) throws(SystemError) {
-    guard case .server(_, true, _) = role else { preconditionFailure("there is no decoy") }
+    guard case .server(_, true, _, _) = role else { preconditionFailure("there is no decoy") }
     try transact("add a connection to") {
       $0.add(spliced: CollectionOfOne(tuple), in: table)
     }
@@ -154,9 +154,9 @@ extension Ruleset {
     _ name: String, flags: UInt32, for role: Role, own: Set<UInt16> = [],
     spliced: Set<FourTuple> = [], isThere: Bool = false, _ socket: borrowing NetlinkSocket
   ) throws(SystemError) {
-    // A range takes 40 bytes, a port of our own 16, the rest together less than 7 KiB.
+    // A range takes 40 bytes, a port of our own 16, the rest together less than 12 KiB.
     let capacity =
-      8192 + 48 * role.ports.ranges.count + 16 * own.count + elementSize * spliced.count
+      12_288 + 48 * role.ports.ranges.count + 16 * own.count + elementSize * spliced.count
     var request = NetlinkRequest(sequence: socket.nextSequence(), capacity: capacity)
     request.beginTransaction()
     if isThere { request.deleteTable(name) }
@@ -212,11 +212,13 @@ extension Ruleset {
   }
 
   /// What can be done about an error.
-  private static func remedy(_ error: SystemError) -> String? {
-    switch error.code {
+  package static func remedy(_ code: Int32, _ role: Role) -> String? {
+    switch code {
     case EPERM: Capabilities.missingRemedy(for: .netAdmin)
     case EOPNOTSUPP, EPROTONOSUPPORT, EAFNOSUPPORT, ENOENT:
-      "The kernel lacks a module: load nf_tables, nft_fib_inet and nft_ct, or start with --firewall=off"
+      role.isHeldByRules
+        ? "The kernel lacks a module: load nf_tables, nft_fib_inet, nft_ct, nft_socket, nft_nat and nft_chain_nat (Linux 5.10 or later), or serve fewer ports"
+        : "The kernel lacks a module: load nf_tables, nft_fib_inet and nft_ct, or start with --firewall=off"
     default: nil
     }
   }

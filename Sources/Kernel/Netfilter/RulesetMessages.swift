@@ -137,12 +137,11 @@ extension NetlinkRequest {
     begin(NFT_MSG_NEWCHAIN, NLM_F_CREATE)
     put(NFTA_CHAIN_TABLE, text: table)
     put(NFTA_CHAIN_NAME, text: chain.name)
-    put(NFTA_CHAIN_TYPE, text: "filter")
+    put(NFTA_CHAIN_TYPE, text: chain.kind.name)
     put(NFTA_CHAIN_POLICY, number: UInt32(NF_ACCEPT))
     nest(NFTA_CHAIN_HOOK) {
-      $0.put(NFTA_HOOK_HOOKNUM, number: chain.hook)
-      // Before connection tracking.
-      $0.put(NFTA_HOOK_PRIORITY, number: UInt32(bitPattern: NF_IP_PRI_RAW.rawValue))
+      $0.put(NFTA_HOOK_HOOKNUM, number: chain.hook.number)
+      $0.put(NFTA_HOOK_PRIORITY, number: UInt32(bitPattern: chain.kind.priority))
     }
   }
 

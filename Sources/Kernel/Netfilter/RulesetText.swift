@@ -31,7 +31,9 @@ public enum RulesetText {
     }
     for chain in role.chains {
       lines += ["  chain \(chain.name) {"]
-      lines += ["    type filter hook \(chain.name) priority raw; policy accept;"]
+      lines += [
+        "    type \(chain.kind.name) hook \(chain.hook.text) priority \(chain.kind.priorityText); policy accept;"
+      ]
       lines += chain.rules.map { "    " + $0.compactMap(\.text).joined(separator: " ") }
       lines += ["  }"]
     }
@@ -48,6 +50,7 @@ public enum RulesetText {
         case .icmp: lines += icmpCommands(role, family)
         }
       }
+      lines += datagramCommands(role, family)
     }
     return lines.joined(separator: "\n") + "\n"
   }
@@ -70,11 +73,30 @@ public enum RulesetText {
     matches(role, own).flatMap { received, sent -> [String] in
       let prerouting = "\(command(family)) -t raw -A PREROUTING -p tcp \(received)"
       let output = "\(command(family)) -t raw -A OUTPUT -p tcp \(sent)"
-      return [
+      let drops = [
         "\(prerouting) -m addrtype --dst-type LOCAL -j DROP",
-        "\(output) -m owner --uid-owner 0-4294967294 -j CT --notrack",
         // Matches what has no owner at all, the kernel's own segments (xt_owner.c).
         "\(output) -m owner ! --uid-owner 0-4294967294 --tcp-flags RST RST -j DROP",
+      ]
+      // Nothing there tells a raw socket's segments from those of other programs' connections
+      // (xt_socket.c: PREROUTING and INPUT only), so all of them are tracked.
+      return role.isHeldByRules
+        ? ["\(prerouting) \(hasSocket) -j ACCEPT"] + drops
+        : ["\(output) -m owner --uid-owner 0-4294967294 -j CT --notrack"] + drops
+    }
+  }
+
+  /// Without the last word it passes over sockets that are bound to no address.
+  private static let hasSocket = "-m socket --nowildcard"
+
+  private static func datagramCommands(_ role: Ruleset.Role, _ family: AddressFamily) -> [String] {
+    guard let port = role.datagramPort else { return [] }
+    return lists(role.ports).flatMap { ports -> [String] in
+      let prerouting =
+        "\(command(family)) -t nat -A PREROUTING -p udp -m multiport --dports \(ports)"
+      return [
+        "\(prerouting) \(hasSocket) -j ACCEPT",
+        "\(prerouting) -m addrtype --dst-type LOCAL -j DNAT --to-destination :\(port)",
       ]
     }
   }
@@ -118,7 +140,7 @@ public enum RulesetText {
     _ role: Ruleset.Role, _ own: PortSet
   ) -> [(received: String, sent: String)] {
     switch role {
-    case .server(let ports, _, _):
+    case .server(let ports, _, _, _):
       return lists(ports).map { ("-m multiport --dports \($0)", "-m multiport --sports \($0)") }
     case .client(let server, let ports, _):
       return lists(ports).flatMap { ports in
@@ -153,6 +175,7 @@ public enum RulesetText {
 
   private static func comment(_ role: Ruleset.Role) -> [String] {
     let names = role.protocols.map { $0 == .tcp ? "TCP" : "ICMP" }.joined(separator: " and ")
+    guard !names.isEmpty else { return ["# Takes UDP to all of the ports to one of them."] }
     let first = "# Keeps the kernel's \(names) away from the tunnel's segments."
     guard case .client = role, role.protocols.contains(.tcp) else { return [first] }
     return [
