@@ -117,6 +117,8 @@ extension TunnelEngine {
     if channels[index].isDialling {
       dialer?.slots[slot].pending -= 1
       dialer?.slots[slot].failures += 1
+      // That port may be blocked, or another program's.
+      dialer?.redraw(slot, random: &random)
     }
     channelLost(index, at: now)
     scheduleDialer(at: now)

@@ -116,7 +116,7 @@ struct Dialer {
     return true
   }
 
-  /// Draws another port for a slot whose channel died, where there are more ports than slots.
+  /// Draws another port for a slot whose channel died or was not answered, where there are more ports than slots.
   mutating func redraw(_ slot: Int, random: inout SplitMix64) {
     let carrier = slots[slot].carrier
     guard carrier.hasPorts, ports.count > slots.count / carriers.count else { return }

@@ -161,7 +161,7 @@ extension TunnelEngine {
     into segments: inout SegmentBatch, at now: Instant
   ) {
     counters.drop(reason)
-    guard byTuple[tuple] == nil else { return }
+    guard configuration.ownsPorts, byTuple[tuple] == nil else { return }
     guard listener?.resetLimiter.allows(tuple.remote.address, at: now) == true else {
       return counters.drop(.rateLimited)
     }

@@ -34,6 +34,9 @@ public struct EngineConfiguration: Sendable {
   public var keys: [NamedKey] = []
   /// What data is sealed with, where there is a key.
   public var cipher = CipherPreference.auto
+  /// Whether the server's ports are nobody else's on its host. Where they may be, a connection that it does
+  /// not know may be another program's, and is not reset.
+  public var ownsPorts = true
   /// Whether a server has another service to show to connections that do not authenticate.
   public var hasDecoy = false
   /// How many channels of each carrier a client opens to each port.

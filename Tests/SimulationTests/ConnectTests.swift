@@ -25,6 +25,20 @@ import Wire
     expectHonest(world)
   }
 
+  /// A quarter of the ports is blocked: what is not answered at one of them is dialled at others.
+  @Test(arguments: [Carrier.tcp, .udp])
+  func anUnansweredDialGoesToAnotherPort(_ carrier: Carrier) {
+    let world = World(ports: 10_001...10_100, maxChannels: 8) { $0.carriers = [carrier] }
+    world.middlebox = { packet, way in
+      way == .toServer && packet.destination.port % 4 == 0 ? nil : packet
+    }
+    world.run(for: .seconds(120))
+    #expect(world.client.dialCount > 8, "one of the first was blocked")
+    #expect(world.client.counters.channelsOpened == 8)
+    #expect(world.client.channels.values.allSatisfy { $0.remote.port % 4 != 0 })
+    expectHonest(world)
+  }
+
   /// Each is replaced where it was, and datagrams take all of them.
   @Test(arguments: [[Carrier.tcp], [.tcp, .udp]])
   func severalChannelsToOnePort(_ carriers: [Carrier]) throws {

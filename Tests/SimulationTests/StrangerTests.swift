@@ -188,6 +188,18 @@ import Wire
     #expect(server.strangers.count == 257)
   }
 
+  /// What a server does not know on ports that others have too may be theirs: it is not reset, with a cookie
+  /// or without one.
+  @Test(arguments: [true, false])
+  func othersAreNotReset(ownsPorts: Bool) {
+    let server = Self.server(hasDecoy: false) { $0.ownsPorts = ownsPorts }
+    let probe = Probe(server, at: Self.start)
+    probe.send(Self.request)
+    probe.send(Self.request, at: 1 << 20)
+    #expect(probe.answers().map(\.flags) == (ownsPorts ? [.rst, .rst] : []))
+    #expect(server.counters[.badHello] == 2)
+  }
+
   /// A client with the key gets in; its first messages said again by somebody else are a stranger's,
   /// and so are those of a client with another key.
   @Test func aClientIsNoStranger() {
