@@ -19,7 +19,7 @@ func runClient(
   }
   start.report(apps.receiveBufferLimit, "datagrams from apps")
   start.report(apps.sendBufferLimit, "datagrams to apps")
-  let ruleset = start.ruleset(configuration.rules(for: configuration.server))
+  let ruleset = try start.ruleset(configuration.rules(for: configuration.server))
   var engine = EngineConfiguration(
     role: .client(
       server: configuration.server, ports: tunnel.ports, maxChannels: configuration.maxChannels))

@@ -33,6 +33,14 @@ public struct TunnelConfiguration: Hashable, Sendable {
   /// For tests: how far the clock on the wall is off.
   public var clockOffset: Duration
 
+  /// The most ports that a server holds by sockets.
+  public static let mostHeldPorts = 1024
+
+  /// Whether a server's ports are so many that its firewall rules alone hold them.
+  public var isHeldByRules: Bool {
+    ports.count > Self.mostHeldPorts && carriers.contains(where: \.hasPorts)
+  }
+
   /// A configuration with the defaults of the command line for all but the ports.
   public init(ports: PortSet) {
     self.ports = ports

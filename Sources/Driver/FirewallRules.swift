@@ -17,7 +17,8 @@ public enum RulesRole: Hashable, Sendable {
 public func firewallRules(for role: RulesRole, carriers: [Carrier] = [.tcp]) -> String {
   let udp = carriers.contains(.udp) ? udpRules(for: role) : ""
   let protocols = carriers.protocols
-  return protocols.isEmpty ? udp : udp + rules(for: role, protocols)
+  let rules = rules(for: role, carriers, protocols)
+  return protocols.isEmpty && !rules.isHeldByRules ? udp : udp + text(of: rules)
 }
 
 /// What channels on UDP need: nothing of our own, but a firewall of the host has to let them in.
@@ -34,13 +35,26 @@ private func udpRules(for role: RulesRole) -> String {
     """
 }
 
-private func rules(for role: RulesRole, _ protocols: [TunnelProtocol]) -> String {
-  let rules: Ruleset.Role =
-    switch role {
-    case .server(let ports): .server(ports: ports, protocols: protocols)
-    case .client(let server, let ports):
-      .client(server: server, ports: ports, protocols: protocols)
-    }
+private func rules(
+  for role: RulesRole, _ carriers: [Carrier], _ protocols: [TunnelProtocol]
+) -> Ruleset.Role {
+  switch role {
+  case .server(let ports):
+    .server(ports: ports, protocols: protocols, holding: holding(of: ports, carriers))
+  case .client(let server, let ports):
+    .client(server: server, ports: ports, protocols: protocols)
+  }
+}
+
+/// As a server does it that finds its first port free.
+private func holding(of ports: PortSet, _ carriers: [Carrier]) -> Ruleset.PortHolding {
+  var configuration = TunnelConfiguration(ports: ports)
+  configuration.carriers = carriers
+  guard configuration.isHeldByRules else { return .sockets }
+  return .rules(datagramPort: carriers.contains(.udp) ? ports[0] : nil)
+}
+
+private func text(of rules: Ruleset.Role) -> String {
   // Its comments are the same as those of nft.
   let commands = RulesetText.iptables(rules).split(separator: "\n").filter { !$0.hasPrefix("#") }
   return """

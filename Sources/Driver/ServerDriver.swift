@@ -10,21 +10,27 @@ import Wire
 func runServer(
   _ configuration: ServerConfiguration, log: Logger, process: inout ProcessSetup
 ) throws(StartError) {
-  let tunnel = configuration.tunnel
-  let start = try Start(tunnel, log: log)
+  var configuration = configuration
+  let start = try Start(configuration.tunnel, log: log)
   try start.checkLocalAddress()
   let hasDecoy = configuration.decoy != nil
   if hasDecoy { try checkDecoy() }
-  let ruleset = start.ruleset(
-    .server(ports: tunnel.ports, hasDecoy: hasDecoy, protocols: tunnel.carriers.protocols))
+  let isHeldByRules = configuration.tunnel.isHeldByRules
+  if isHeldByRules { try start.prepareRange(&configuration.tunnel.ports) }
+  let tunnel = configuration.tunnel
+  let families = servedFamilies(tunnel, log: log)
+  let udp = try udpSockets(of: tunnel, families, start, isOneEnough: isHeldByRules)
+  let ruleset = try start.ruleset(
+    .server(
+      ports: tunnel.ports, hasDecoy: hasDecoy, protocols: tunnel.carriers.protocols,
+      holding: isHeldByRules ? .rules(datagramPort: udp.firstPort) : .sockets))
   if ruleset == nil { start.warnOfEchoes() }
   // A decoy's connections take the ports themselves.
-  let families = servedFamilies(tunnel, log: log)
   let guards =
-    tunnel.carriers.contains(.tcp)
+    tunnel.carriers.contains(.tcp) && !isHeldByRules
     ? try guardPorts(of: tunnel, families, isOptional: ruleset != nil && !hasDecoy, log: log) : []
-  let udp = try udpSockets(of: tunnel, families, start)
   var engine = EngineConfiguration(role: .server(ports: tunnel.ports))
+  engine.ownsPorts = !isHeldByRules
   engine.idleTimeout = tunnel.idleTimeout
   engine.hasDecoy = hasDecoy
   let decoy = configuration.decoy.map {
@@ -45,6 +51,19 @@ func runServer(
 }
 
 extension Start {
+  /// For more ports than sockets hold: leaves those to other programs at which they listen.
+  fileprivate func prepareRange(_ ports: inout PortSet) throws(StartError) {
+    try checkRules(for: ports)
+    guard configuration.carriers.contains(.tcp) else { return }
+    do throws(SystemError) {
+      let rest = ports.subtracting(try ListeningPorts.all())
+      guard rest != ports, rest.count > 0 else { return }
+      log.notice(
+        "other programs listen at \(ports.count - rest.count) of the ports, which stay theirs")
+      ports = rest
+    } catch { log.debug("\(error)") }
+  }
+
   /// Says that the kernel answers clients' requests too, where nothing keeps it from that.
   fileprivate func warnOfEchoes() {
     guard configuration.carriers.contains(.icmp), !EchoSettings.areIgnored else { return }
@@ -87,14 +106,17 @@ private func checkDecoy() throws(StartError) {
   }
 }
 
-/// A socket for channels on UDP at each port, where there are such.
+/// A socket for channels on UDP at each port, where there are such; where one is enough, at the first that is
+/// free.
 private func udpSockets(
-  of tunnel: TunnelConfiguration, _ families: [AddressFamily], _ start: borrowing Start
+  of tunnel: TunnelConfiguration, _ families: [AddressFamily], _ start: borrowing Start,
+  isOneEnough: Bool
 ) throws(StartError) -> UDPSockets {
   var sockets = UDPSockets()
   guard tunnel.carriers.contains(.udp) else { return sockets }
   // The wildcard of IPv6 takes in both families.
   let local = tunnel.localAddress ?? .any(families.contains(.ipv6) ? .ipv6 : .ipv4)
+  let last = tunnel.ports[tunnel.ports.count - 1]
   var hasReported = false
   for port in tunnel.ports.ranges.joined() {
     do throws(SystemError) {
@@ -106,7 +128,11 @@ private func udpSockets(
         hasReported = true
       }
       sockets.add(socket, port: port)
-    } catch { throw StartError(error) }
+      if isOneEnough { break }
+    } catch {
+      let isTaken = error.code == EADDRINUSE || error.code == EACCES
+      guard isOneEnough, isTaken, port != last else { throw StartError(error) }
+    }
   }
   return sockets
 }

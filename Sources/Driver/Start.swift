@@ -88,8 +88,24 @@ struct Start: ~Copyable {
 
   private static func list(_ names: [String]) -> String { names.sorted().joined(separator: ", ") }
 
-  /// Our nftables table, where it is wanted and can be had: packets of our own alone need one.
-  func ruleset(_ role: Ruleset.Role) -> Ruleset? {
+  /// Throws where so many ports need our table, and it cannot be had.
+  func checkRules(for ports: PortSet) throws(StartError) {
+    guard !capabilities.contains(.netAdmin) else { return }
+    throw StartError(
+      .permission,
+      """
+      --ports: \(ports.count) ports are held by firewall rules, which takes CAP_NET_ADMIN; without it at most \
+      \(TunnelConfiguration.mostHeldPorts) are held, by sockets. \
+      \(Capabilities.missingRemedy(for: .netAdmin))
+      """)
+  }
+
+  /// Our nftables table, where it is wanted and can be had: packets of our own need one, and more ports than
+  /// sockets hold, which cannot do without.
+  func ruleset(_ role: Ruleset.Role) throws(StartError) -> Ruleset? {
+    if role.isHeldByRules {
+      do throws(SystemError) { return try Ruleset(role: role) } catch { throw StartError(error) }
+    }
     guard hasPackets, configuration.firewall == .auto else { return nil }
     let isGuarded = configuration.carriers.contains(.tcp)
     guard capabilities.contains(.netAdmin) else {

@@ -1,4 +1,5 @@
-// The sockets of channels on UDP: one a port on a server, one a channel on a client.
+// The sockets of channels on UDP: on a server one a port, or one for all where rules take them to it; on a
+// client one a channel.
 
 import Engine
 import Glibc
@@ -15,6 +16,9 @@ struct UDPSockets: ~Copyable {
   private var reportedErrors: Set<Int32> = []
   /// Segments that the kernel did not take, since the start.
   private(set) var lost = 0
+
+  /// The lowest port that has a socket.
+  var firstPort: UInt16? { sockets.keys.min() }
 
   /// What epoll calls the socket of a port.
   static func token(ofPort port: UInt16) -> UInt64 { Token.firstOfUDP + UInt64(port) }

@@ -49,7 +49,7 @@ extension NamespaceTests {
   }
 }
 
-private func end(_ tunnel: consuming Tunnel, by signal: Int32) throws {
+func end(_ tunnel: consuming Tunnel, by signal: Int32) throws {
   for process in [tunnel.client, tunnel.server] {
     process.signal(signal)
     let status = try process.wait(atMost: .seconds(5))

@@ -41,6 +41,20 @@ import Testing
     }
   }
 
+  @Test("More sockets than descriptors are told with what to raise") func descriptors() {
+    let scratch = Scratch()
+    let script = "ulimit -n 64; exec \"$0\" server -t 127.0.0.1:9999 --type=udp -p 20001-20100"
+    let outcome = Running(
+      ["unshare", "--net", "sh", "-c", script, program], environment: scratch.environment(),
+      in: scratch, "run"
+    ).end()
+    #expect(
+      outcome.errors.hasSuffix(
+        "rsock: open UDP socket: Too many open files. Raise the hard limit (ulimit -Hn, or LimitNOFILE= of the unit)\n"
+      ), "\(outcome.errors)")
+    #expect(outcome.status == 1)
+  }
+
   @Test("--daemon=1 returns once it runs; a second one reports its failure") func daemon() throws {
     let scratch = Scratch()
     let log = "\(scratch.path)/log"

@@ -10,6 +10,7 @@ import Testing
     ["client", "--taddr=2001:db8::1", "-p", "443"],
     ["server", "-p", "443", "--type=tcp,udp,icmp"],
     ["client", "--taddr=192.0.2.1", "-p", "443", "--type=tcp,icmp"],
+    ["server", "-p", "443,20000-50000", "--type=tcp,udp,icmp"],
   ]
 
   @Test("nft takes them, twice too", arguments: lines) func nft(_ line: [String]) {
@@ -46,6 +47,24 @@ import Testing
     #expect(server.output.contains("udp dport '{ 443, 10001-10010 }' accept"))
     let client = Scratch().rsock("rules", "client", "--taddr=192.0.2.1", "--type=udp")
     #expect(client.status == 0 && client.output == "# UDP needs no rule on a client.\n")
+  }
+
+  @Test("UDP alone takes rules where one socket takes all ports") func udpRange() {
+    let outcome = loaded(
+      ["server", "-p", "20000-50000", "--type=udp"],
+      """
+      nft -f rules && nft -f rules && nft list ruleset &&
+      sed -n 's/^# \\(ip6*tables\\)/\\1/p' rules | sh -e && iptables -t nat -S && ip6tables -t nat -S
+      """)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(outcome.output.contains("udp dport @ports fib daddr type local dnat to :20000"))
+    #expect(!outcome.output.contains("tcp"), "\(outcome.output)")
+    let translations = outcome.output.split(separator: "\n").filter {
+      $0.hasSuffix("-j DNAT --to-destination :20000")
+    }
+    #expect(translations.count == 2, "\(outcome.output)")
+    let few = Scratch().rsock("rules", "server", "-p", "20000-21023", "--type=udp")
+    #expect(few.status == 0 && !few.output.contains("table inet"))
   }
 
   @Test("ICMP alone takes rules without ports", arguments: ["192.0.2.1", "2001:db8::1"])

@@ -173,8 +173,16 @@ import Testing
     (server + ["-p", ""], "--ports: \"\" names no port: \(portRemedy)"),
     (server + ["-p", "10-5"], "--ports: \"10-5\" ends before it starts: write --ports=5-10."),
     (
-      server + ["-p", "20000-50000"],
-      "--ports: \"20000-50000\" has 30001 ports: this version serves at most 1024."
+      server + ["-p", "20000-50000", "--firewall=off"],
+      "--ports: \"20000-50000\" has 30001 ports: use at most 1024, which sockets hold, or --firewall=auto."
+    ),
+    (
+      server + ["-p", "20000-50000", "--decoy=127.0.0.1:80", "--hash=correct horse"],
+      "--ports: \"20000-50000\" has 30001 ports: with --decoy use at most 1024."
+    ),
+    (
+      client + ["-p", (1...1025).map { "\(2 * $0)" }.joined(separator: ",")],
+      "--ports has 1025 ranges of ports: use at most 1024."
     ),
     (
       server + ["--duration=9"],

@@ -9,7 +9,7 @@ struct SharedOptions: ParsableArguments {
   @Option(
     name: [.customShort("p", allowingJoined: true), .long],
     help: ArgumentHelp(
-      "The server's ports, for example 80,443,10001-10005. (default: 10001-10010)",
+      "The server's ports, for example 80,443,10001-10005; a server with more than 1,024 needs CAP_NET_ADMIN. (default: 10001-10010)",
       valueName: "ports"))
   var ports: String?
 

@@ -68,12 +68,18 @@ extension Setting {
     return text
   }
 
-  /// Ports, at most `limit` of them.
-  func ports(atMost limit: Int) throws(StartError) -> PortSet {
+  /// The most ranges that ports may be in: with them and a host's addresses the filter of the packet sockets
+  /// is full.
+  private static let mostPortRanges = 1024
+
+  /// Ports.
+  func ports() throws(StartError) -> PortSet {
     let ports: PortSet
     do { ports = try PortSet(parsing: text) } catch { throw self.error(rest(for: error)) }
-    guard ports.count <= limit else {
-      throw error("has \(ports.count) ports: this version serves at most \(limit).")
+    guard ports.ranges.count <= Self.mostPortRanges else {
+      throw StartError(
+        .usage,
+        "\(place) has \(ports.ranges.count) ranges of ports: use at most \(Self.mostPortRanges).")
     }
     return ports
   }

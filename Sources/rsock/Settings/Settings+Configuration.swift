@@ -7,7 +7,7 @@ import Wire
 extension Settings {
   /// A server's configuration.
   package mutating func server() throws(StartError) -> ServerConfiguration {
-    var tunnel = try tunnel(atMostPorts: Self.mostServerPorts)
+    var tunnel = try tunnel()
     guard let (target, targetName) = try self[.taddr]?.namedTarget() else {
       throw StartError(
         .usage,
@@ -26,12 +26,28 @@ extension Settings {
     var configuration = ServerConfiguration(tunnel: tunnel, target: target)
     configuration.targetName = targetName
     configuration.decoy = try decoy(for: tunnel.keys, tunnel.carriers)
+    try checkRange(of: configuration)
     return configuration
+  }
+
+  /// More ports than sockets can hold need rules. A decoy's connections take ports one by one, and Landlock
+  /// allows them one by one.
+  private func checkRange(of server: ServerConfiguration) throws(StartError) {
+    guard server.tunnel.isHeldByRules, let ports = self[.ports] else { return }
+    let most = TunnelConfiguration.mostHeldPorts
+    if server.tunnel.firewall == .off {
+      throw ports.error(
+        "has \(server.tunnel.ports.count) ports: use at most \(most), which sockets hold, or --firewall=auto."
+      )
+    }
+    if server.decoy != nil {
+      throw ports.error("has \(server.tunnel.ports.count) ports: with --decoy use at most \(most).")
+    }
   }
 
   /// A client's configuration.
   package mutating func client() throws(StartError) -> ClientConfiguration {
-    var tunnel = try tunnel(atMostPorts: Self.mostPorts)
+    var tunnel = try tunnel()
     let (server, serverName) = try server()
     if let local = tunnel.localAddress, serverName == nil, local.family != server.family {
       throw StartError(
@@ -75,14 +91,14 @@ extension Settings {
 
   /// What rules for a server need.
   package mutating func serverRules() throws(StartError) -> RulesRole {
-    .server(ports: try tunnel(atMostPorts: Self.mostServerPorts).ports)
+    .server(ports: try tunnel().ports)
   }
 
   /// What rules for a client need.
   package mutating func clientRules() throws(StartError) -> RulesRole {
     .client(
       server: try server(mayBeNamed: false).address,
-      ports: try tunnel(atMostPorts: Self.mostPorts).ports)
+      ports: try tunnel().ports)
   }
 
   /// The carriers that rules are for.
@@ -108,10 +124,6 @@ extension Settings {
   /// Whether `--firewall=print` was said.
   package var printsRules: Bool { self[.firewall]?.text == "print" }
 
-  /// Each of a server's ports is held by a socket of its own.
-  private static let mostServerPorts = 1024
-  private static let mostPorts = 65535
-
   private mutating func server(
     mayBeNamed: Bool = true
   ) throws(StartError) -> (address: IPAddress, name: String?) {
@@ -124,9 +136,9 @@ extension Settings {
     return (address, name)
   }
 
-  private mutating func tunnel(atMostPorts limit: Int) throws(StartError) -> TunnelConfiguration {
+  private mutating func tunnel() throws(StartError) -> TunnelConfiguration {
     var tunnel = TunnelConfiguration(
-      ports: try self[.ports]?.ports(atMost: limit) ?? PortSet([10001...10010]))
+      ports: try self[.ports]?.ports() ?? PortSet([10001...10010]))
     tunnel.localAddress = try self[.lcapIp]?.hostAddress()
     tunnel.device = try self[.dev]?.deviceName()
     if let duration = self[.duration] {
