@@ -178,9 +178,11 @@ import Wire
   }
 
   /// Whether the error may be an older one that waited on the socket (`sock_error`), so that the
-  /// message itself was not tried.
+  /// message itself was not tried. EMSGSIZE waits where a router sent "fragmentation needed"
+  /// (`__udp4_lib_err`).
   private func isQueuedError(_ code: Int32) -> Bool {
     code == ECONNREFUSED || code == ENETDOWN || code == EHOSTUNREACH || code == ENETUNREACH
+      || code == EMSGSIZE
   }
 
   /// Sends a message that the kernel would not cut as the datagrams that it stands for. False, and

@@ -164,4 +164,33 @@ import Wire
       #expect(isRefused && again.lost == 0 && refusals == 1)
     }
   }
+
+  /// The error waits on the socket, and would be that of the next one.
+  @Test(
+    "What a router says of a packet that was too large costs no other one",
+    arguments: AddressFamily.allCases)
+  func tooLargeForARouter(family: AddressFamily) throws {
+    try withTwoHosts(offloads: true, family: family) { hosts in
+      // B would send it back on the same wire.
+      let far = Endpoint(IPAddress(family == .ipv4 ? "10.99.99.7" : "fd99::7")!, 5000)
+      let setting = family == .ipv4 ? "ipv4.ip_forward" : "ipv6.conf.all.forwarding"
+      try hosts.b.run("sysctl", "-qw", "net.\(setting)=1")
+      try hosts.b.run("ip", "route", "add", "\(far.address)", "dev", "v0", "mtu", "lock", "1300")
+      try hosts.a.run("ip", "route", "add", "\(far.address)", "via", "\(hosts.b.address)")
+      let client = try hosts.a.inside {
+        try DatagramSocket(carryingAt: Endpoint(hosts.a.address, 0), connectedTo: far)
+      }
+      let path = FourTuple(local: try client.endpoint(), remote: far)
+      var messages = DatagramMessages()
+      let large = Self.batch(path, sizes: [1350])
+      let small = Self.batch(path, sizes: [10])
+      for _ in 0..<3 {
+        let payloads = samplePayloads()
+        let first = client.send(large, runs: 0..<1, payloads: payloads, using: &messages)
+        let isTold = client.descriptor.isReadable(within: 500)
+        let next = client.send(small, runs: 0..<1, payloads: payloads, using: &messages)
+        #expect(first.lost == 0 && isTold && next.lost == 0)
+      }
+    }
+  }
 }
