@@ -68,6 +68,38 @@ import Wire
     }
   }
 
+  /// What a router says of a packet that was too large is ours where it quotes one of ours.
+  @Test(arguments: [true, false])
+  func messagesOfRoutersAreOursByWhatTheyQuote(isServer: Bool) throws {
+    let filter =
+      try isServer
+      ? TunnelFilter.server(ports: Self.ports, addresses: Self.own, family: .ipv6)
+      : TunnelFilter.client(
+        servers: Self.servers, ports: Self.ports, addresses: Self.own, family: .ipv6)
+    /// With the ports, ours and the other one, that the quoted packet has.
+    func judge(
+      type: UInt8 = 2, code: UInt8 = 0, next: UInt8 = 6, ports: (UInt16, UInt16), count: Int = 200
+    ) -> FilterResult {
+      let addresses = [UInt8](repeating: 0x20, count: 32)
+      var bytes = [UInt8](repeating: 0, count: 14)
+      bytes += [0x60, 0, 0, 0, 0, 80, 58, 64] + addresses + [type, code, 0, 0, 0, 0, 5, 0]
+      bytes += [0x60, 0, 0, 0, 5, 180, next, 64] + addresses
+      for port in [ports.0, ports.1] { bytes += [UInt8(port >> 8), UInt8(port & 255)] }
+      bytes = Array(bytes.prefix(count))
+      return interpret(
+        filter.instructions, FilteredPacket(bytes: bytes, networkOffset: 14, linear: bytes.count))
+    }
+    let (ours, others): ((UInt16, UInt16), (UInt16, UInt16)) =
+      isServer ? ((443, 5), (5, 443)) : ((5, 443), (443, 5))
+    #expect(judge(ports: ours) == .accepted(.max))
+    #expect(judge(ports: others) == .accepted(0))
+    #expect(judge(type: 128, ports: ours) == .accepted(0))
+    #expect(judge(code: 1, ports: ours) == .accepted(0))
+    #expect(judge(next: 17, ports: ours) == .accepted(0))
+    let needed = 14 + 40 + 8 + 40 + (isServer ? 2 : 4)
+    for count in 0..<needed { #expect(judge(ports: (443, 443), count: count) == .accepted(0)) }
+  }
+
   @Test func noAddressAcceptsNothing() throws {
     for addresses in [[], [IPAddress("192.0.2.1")!]] {
       let filter = try TunnelFilter.server(ports: Self.ports, addresses: addresses, family: .ipv6)

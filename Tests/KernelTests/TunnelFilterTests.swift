@@ -61,6 +61,38 @@ import Wire
     }
   }
 
+  /// What a router says of a packet that was too large is ours where it quotes one of ours.
+  @Test(arguments: [true, false])
+  func messagesOfRoutersAreOursByWhatTheyQuote(isServer: Bool) throws {
+    let filter =
+      try isServer
+      ? TunnelFilter.server(ports: Self.ports, addresses: Self.own)
+      : TunnelFilter.client(servers: [Self.server], ports: Self.ports, addresses: Self.own)
+    /// With the ports, ours and the other one, that the quoted packet has.
+    func judge(
+      type: UInt8 = 3, code: UInt8 = 4, proto: UInt8 = 6, ports: (UInt16, UInt16), count: Int = 200
+    ) -> FilterResult {
+      var bytes = [UInt8](repeating: 0, count: 14)
+      bytes += [0x45, 0, 0, 84, 0, 0, 0, 0, 64, 1, 0, 0, 203, 0, 113, 1, 10, 0, 0, 1]
+      bytes += [type, code, 0, 0, 0, 0, 5, 0]
+      bytes += [0x45, 0, 5, 220, 0, 0, 0x40, 0, 64, proto, 0, 0]
+      bytes += [10, 0, 0, 1, 192, 0, 2, 1]
+      for port in [ports.0, ports.1] { bytes += [UInt8(port >> 8), UInt8(port & 255)] }
+      bytes = Array(bytes.prefix(count))
+      return interpret(
+        filter.instructions, FilteredPacket(bytes: bytes, networkOffset: 14, linear: bytes.count))
+    }
+    let (ours, others): ((UInt16, UInt16), (UInt16, UInt16)) =
+      isServer ? ((443, 5), (5, 443)) : ((5, 443), (443, 5))
+    #expect(judge(ports: ours) == .accepted(.max))
+    #expect(judge(ports: others) == .accepted(0))
+    #expect(judge(type: 8, code: 0, ports: ours) == .accepted(0))
+    #expect(judge(code: 3, ports: ours) == .accepted(0))
+    #expect(judge(proto: 17, ports: ours) == .accepted(0))
+    let needed = 14 + 20 + 8 + 20 + (isServer ? 2 : 4)
+    for count in 0..<needed { #expect(judge(ports: (443, 443), count: count) == .accepted(0)) }
+  }
+
   /// On Ethernet the headers may be outside of the linear part: iwlwifi leaves them there.
   @Test func ethernetHeadersOutsideTheLinearPartAreRead() throws {
     let filter = try TunnelFilter.server(ports: Self.ports, addresses: Self.own)

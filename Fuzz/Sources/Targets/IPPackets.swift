@@ -9,6 +9,9 @@ func checkPayload(of packet: borrowing IPPacket, in input: RawSpan) {
   require(packet.headerLength + packet.payload.byteCount <= input.byteCount, "a packet is inside")
   require(
     TCPSegment.isChecksumValid(of: packet) == (plainSum(of: packet, 6) == 0xFFFF), "the checksum")
+  if let message = TooBigMessage(packet) {
+    require((1..<IPv6Header.byteCount + 65_535).contains(message.limit), "less than the packet")
+  }
 }
 
 /// A header that was made of a packet's fields, in front of as many bytes, is read as these.

@@ -1,4 +1,5 @@
-// Which packets the AF_PACKET sockets receive: those that are ours and for this host.
+// Which packets the AF_PACKET sockets receive: those that are ours and for this host, and what routers say of
+// segments of ours that were too large.
 
 import CLinux
 import Glibc
@@ -41,6 +42,8 @@ public enum TunnelFilter {
 
     /// Where in the TCP header the server's port is.
     var portOffset: UInt32 { isServer ? 2 : 0 }
+    /// Where it is in one that this side sent.
+    var ownPortOffset: UInt32 { isServer ? 0 : 2 }
     var portRanges: [ClosedRange<UInt32>] {
       ports.ranges.map { UInt32($0.lowerBound)...UInt32($0.upperBound) }
     }
@@ -53,12 +56,15 @@ public enum TunnelFilter {
     _ segments: Segments, _ addresses: [IPAddress]
   ) throws(SystemError) -> SocketFilter {
     var filter = FilterAssembler()
-    let reject = filter.label()
+    let (reject, ports) = (filter.label(), filter.label())
     filter.load(.packetType)
     filter.jump(if: .equal, UInt32(PACKET_HOST), otherwise: reject)
     filter.pointXAtNetworkHeader()
     let local = addresses.filter { $0.family == family }
     let room = max(addressRangeMinimum, rangeLimit - segments.ports.ranges.count)
+    if protocols.contains(.tcp) {
+      filter.checkTooBig(segments, family, ports: ports, otherwise: reject)
+    }
     switch family {
     case .ipv4:
       filter.requireIPv4(
@@ -68,7 +74,7 @@ public enum TunnelFilter {
       filter.requireIPv6(
         of: protocols, from: sources, to: local, atMost: room / 4, otherwise: reject)
     }
-    filter.require(segments, of: protocols, family, otherwise: reject)
+    filter.require(segments, of: protocols, family, ports: ports, otherwise: reject)
     filter.place(reject)
     filter.finish(accepting: 0)
     do { return try filter.assemble() } catch {
@@ -143,10 +149,39 @@ extension FilterAssembler {
     moveToX()
   }
 
-  /// Accepts where X points at a segment of a tunnel, of the protocol whose number is stored.
+  /// Goes on at `ports`, with our port as A, where X points at the IP header of what a router says of a
+  /// segment of TCP that was too large (RFC 1191, section 4; RFC 4443, section 3.2); whom it is about the
+  /// engine knows by the four-tuple. Goes on behind, with X as it was, where there is no such message.
+  /// Neither it nor our segment has options.
+  fileprivate mutating func checkTooBig(
+    _ segments: TunnelFilter.Segments, _ family: AddressFamily, ports: Label,
+    otherwise reject: Label
+  ) {
+    let other = label()
+    let header: UInt32 = family == .ipv4 ? 20 : 40
+    let quoted = header + 8
+    if family == .ipv4 {
+      load(.byte, atX: 0)
+      jump(if: .equal, 0x45, otherwise: other)
+    }
+    load(.byte, atX: family == .ipv4 ? 9 : 6)
+    jump(if: .equal, UInt32(TunnelProtocol.icmp.number(family)), otherwise: other)
+    load(.half, atX: header)  // type and code
+    jump(if: .equal, family == .ipv4 ? 0x0304 : 0x0200, otherwise: other)
+    load(.byte, atX: quoted + (family == .ipv4 ? 9 : 6))
+    jump(if: .equal, UInt32(IPPROTO_TCP), otherwise: reject)
+    // On every way to a load from memory there has to be a store (`check_load_and_stores`).
+    store(to: Self.protocolWord)
+    load(.half, atX: quoted + header + segments.ownPortOffset)
+    jump(to: ports)
+    place(other)
+  }
+
+  /// Accepts where X points at a segment of a tunnel, of the protocol whose number is stored; at `ports`, where
+  /// A is one of its ports.
   fileprivate mutating func require(
     _ segments: TunnelFilter.Segments, of protocols: [TunnelProtocol], _ family: AddressFamily,
-    otherwise reject: Label
+    ports: Label, otherwise reject: Label
   ) {
     for wanted in protocols {
       let next = label()
@@ -155,6 +190,7 @@ extension FilterAssembler {
       switch wanted {
       case .tcp:
         load(.half, atX: segments.portOffset)
+        place(ports)
         require(in: segments.portRanges)
       case .icmp: requireEcho(segments.echo, family, otherwise: reject)
       }
