@@ -7,9 +7,10 @@ import Wire
 @Suite struct ReceiverReportTests {
   /// The example of docs/protocol.md.
   private static let report = ReceiverReport(
-    tally: FrameTally(frames: 1000, bytes: 1_408_000, large: 990), highest: 1023, isProxied: true)
+    tally: FrameTally(frames: 1000, bytes: 1_408_000, largest: 1428), highest: 1023,
+    isProxied: true)
   private static let bytes: [UInt8] = [
-    0, 0, 0, 0, 0, 0, 3, 0xE8, 0, 0, 0, 0, 0, 0x15, 0x7C, 0, 0, 0, 0, 0, 0, 0, 3, 0xDE, 0, 0, 3,
+    0, 0, 0, 0, 0, 0, 3, 0xE8, 0, 0, 0, 0, 0, 0x15, 0x7C, 0, 0, 0, 0, 0, 0, 0, 5, 0x94, 0, 0, 3,
     0xFF, 0, 0, 0, 1,
   ]
 
@@ -28,11 +29,13 @@ import Wire
     }
   }
 
-  /// Large is what is above 1,200 bytes.
+  /// The largest frame is that since the last report.
   @Test func tally() {
-    var tally = FrameTally()
-    for size in [8, 1200, 1201, 65_535] { tally.add(size) }
-    #expect(tally == FrameTally(frames: 4, bytes: 67_944, large: 2))
+    var reception = Reception()
+    for size in [8, 1201, 65_535, 1200] { reception.tally.add(size) }
+    #expect(reception.report() == FrameTally(frames: 4, bytes: 67_944, largest: 65_535))
+    reception.tally.add(1000)
+    #expect(reception.report() == FrameTally(frames: 5, bytes: 68_944, largest: 1000))
   }
 
   private static func delivery(sent count: Int) -> Delivery {
@@ -41,9 +44,11 @@ import Wire
     return delivery
   }
 
-  private static func report(_ frames: UInt64, highest: UInt32) -> ReceiverReport {
+  private static func report(
+    _ frames: UInt64, highest: UInt32, largest: UInt64 = 1400
+  ) -> ReceiverReport {
     ReceiverReport(
-      tally: FrameTally(frames: frames, bytes: frames &* 1400, large: frames), highest: highest,
+      tally: FrameTally(frames: frames, bytes: frames &* 1400, largest: largest), highest: highest,
       isProxied: false)
   }
 
@@ -64,6 +69,7 @@ import Wire
   @Test(arguments: [
     report(101, highest: 99), report(100, highest: 100), report(49, highest: 99),
     report(60, highest: 48), report(.max, highest: 99), report(0, highest: .max),
+    report(60, highest: 99, largest: 1401), report(60, highest: 99, largest: .max),
   ])
   func hostile(_ report: ReceiverReport) {
     var delivery = Self.delivery(sent: 100)

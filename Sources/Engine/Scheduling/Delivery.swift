@@ -20,9 +20,9 @@ struct Delivery: Sendable {
   ///   - next: the number that the next frame will have.
   ///   - mask: the bits of a number that `highest` has.
   mutating func take(_ report: ReceiverReport, next: UInt64, mask: UInt64) -> Bool? {
-    guard report.tally.isWithin(sent), confirmed.isWithin(report.tally), next > 0 else {
-      return nil
-    }
+    guard report.tally.isWithin(sent), report.tally.largest <= sent.largest,
+      confirmed.isWithin(report.tally), next > 0
+    else { return nil }
     // Of the numbers with these low bits, the last one that was used.
     let newest = next &- 1
     let behind = (newest &- UInt64(report.highest)) & mask
@@ -30,8 +30,10 @@ struct Delivery: Sendable {
     let highestNext = newest &- behind &+ 1
     guard highestNext >= confirmedNext else { return nil }
     guard report.tally.frames > confirmed.frames else { return false }
-    let gained = report.tally - confirmed
-    lastInterval = (highestNext &- confirmedNext, gained.frames, gained.bytes)
+    lastInterval = (
+      highestNext &- confirmedNext, report.tally.frames &- confirmed.frames,
+      report.tally.bytes &- confirmed.bytes
+    )
     confirmed = report.tally
     confirmedNext = highestNext
     return true

@@ -1,38 +1,29 @@
 // What a receiver tells the sender of a channel: which of its frames arrived (docs/protocol.md).
 //
-//    frames 8 | bytes 8 | large 8 | highest 4 | flags 4
+//    frames 8 | bytes 8 | largest 8 | highest 4 | flags 4
 
 internal import Wire
 
 /// A count of the frames of one channel and direction, since it opened.
 struct FrameTally: Hashable, Sendable {
-  /// A frame above this size, header and tag included, is a large one, in bytes: it does not fit the
-  /// least MTU of IPv6. Both ends have to count alike, whatever they know of segment sizes.
-  static let largeSize = 1200
-
   /// All frames whose numbers were used, or taken.
   var frames: UInt64 = 0
   /// Their bytes, headers and tags included.
   var bytes: UInt64 = 0
-  /// How many of them were large.
-  var large: UInt64 = 0
+  /// The bytes of the largest one. A receiver's is of those since its last report.
+  var largest: UInt64 = 0
 
   @inline(__always)
   mutating func add(_ size: Int) {
     frames &+= 1
-    bytes &+= UInt64(truncatingIfNeeded: size)
-    if size > Self.largeSize { large &+= 1 }
+    let size = UInt64(truncatingIfNeeded: size)
+    bytes &+= size
+    largest = max(largest, size)
   }
 
-  /// Whether every count is at most that of `other`.
+  /// Whether each sum is at most that of `other`.
   func isWithin(_ other: FrameTally) -> Bool {
-    frames <= other.frames && bytes <= other.bytes && large <= other.large
-  }
-
-  static func - (later: FrameTally, earlier: FrameTally) -> FrameTally {
-    FrameTally(
-      frames: later.frames &- earlier.frames, bytes: later.bytes &- earlier.bytes,
-      large: later.large &- earlier.large)
+    frames <= other.frames && bytes <= other.bytes
   }
 }
 
@@ -60,7 +51,7 @@ struct ReceiverReport: Hashable, Sendable {
   init?(parsing bytes: RawSpan) {
     guard bytes.byteCount >= Self.byteCount else { return nil }
     tally = FrameTally(
-      frames: bytes.be64(at: 0), bytes: bytes.be64(at: 8), large: bytes.be64(at: 16))
+      frames: bytes.be64(at: 0), bytes: bytes.be64(at: 8), largest: bytes.be64(at: 16))
     highest = bytes.be32(at: 24)
     isProxied = bytes.be32(at: 28) & Self.proxiedFlag != 0
   }
@@ -69,7 +60,7 @@ struct ReceiverReport: Hashable, Sendable {
   var words: InlineArray<4, UInt64> {
     let tail = UInt64(highest) << 32 | UInt64(isProxied ? Self.proxiedFlag : 0)
     return [
-      tally.frames.bigEndian, tally.bytes.bigEndian, tally.large.bigEndian, tail.bigEndian,
+      tally.frames.bigEndian, tally.bytes.bigEndian, tally.largest.bigEndian, tail.bigEndian,
     ]
   }
 }

@@ -19,6 +19,10 @@ struct Reception: Sendable {
     return due
   }
 
-  /// Notes that a report goes out.
-  mutating func reported() { reportDue = nil }
+  /// What goes into a report that is sent now.
+  mutating func report() -> FrameTally {
+    reportDue = nil
+    defer { tally.largest = 0 }
+    return tally
+  }
 }

@@ -5,9 +5,8 @@ internal import Wire
 extension TunnelEngine {
   /// Tells the peer what arrived on the channel. Takes the place of the acknowledgment that is due.
   mutating func sendReport(on index: Int, into segments: inout SegmentBatch, at now: Instant) {
-    channels[index].reception.reported()
     let report = ReceiverReport(
-      tally: channels[index].reception.tally, highest: channels[index].highestReceived,
+      tally: channels[index].reception.report(), highest: channels[index].highestReceived,
       isProxied: false)
     sendFrame(.report, report.words.span.octets, on: index, into: &segments, at: now)
   }
