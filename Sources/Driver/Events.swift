@@ -18,6 +18,12 @@ extension Tunnel {
       )
     case .sessionEnded(let session, let name):
       log.notice("session \(session) of \(named(name, peer)) ended")
+    case .largestDatagram(let session, let name, let byteCount):
+      log.notice(
+        """
+        to \(named(name, peer)), session \(session), \
+        \(PacketSize.sentence(largestDatagram: byteCount))
+        """)
     case .versionMismatch(let remote, let version):
       log.error("\(remote) speaks version \(version) of the protocol, which this rsock does not")
     case .cipherMismatch(let remote):

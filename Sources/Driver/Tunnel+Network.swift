@@ -43,9 +43,9 @@ extension Tunnel {
     switch carrier.medium {
     case .packets:
       wire.setHop(hop, channel: channel)
-      if let hop { engine.setPath(hop.path, channel: channel) }
+      if let hop { engine.setPath(hop.path, channel: channel, at: now) }
     case .datagrams:
-      if let hop { engine.setPath(hop.datagramPath, channel: channel) }
+      if let hop { engine.setPath(hop.datagramPath, channel: channel, at: now) }
     }
   }
 

@@ -77,10 +77,14 @@ struct Channel: ~Copyable {
   var echo: EchoConnection?
   /// What all packets of ours on the channel have in common on IPv6 (RFC 6437); 0 on IPv4.
   let flowLabel: UInt32
+  /// The bytes of headers in front of a segment's frames.
+  let headerByteCount: Int
   var liveness: Liveness
   var path: Path
   /// What the peer can receive, in bytes of frames: the least of MSS and Hello.
   var peerSegmentSize: Int
+  /// What the way between carries.
+  var sizing: SegmentSize
 
   /// Our first message, which is repeated byte for byte until the peer was heard; then empty.
   var firstMessage: [UInt8] = []
@@ -151,6 +155,8 @@ struct Channel: ~Copyable {
     self.path = path
     self.peerSegmentSize = peerSegmentSize
     self.allowance = allowance
+    headerByteCount = carrier.kind.headerByteCount(isIPv4: tuple.isIPv4)
+    sizing = SegmentSize(ceiling: path.mtu, floor: SegmentSize.base, at: now)
     liveness = Liveness(at: now)
   }
 
@@ -160,18 +166,28 @@ struct Channel: ~Copyable {
     firstMessage = []
     openedAt = now
     sent = ChannelTraffic()
+    sizing = SegmentSize(ceiling: packetCeiling, floor: packetFloor, at: now)
   }
 
   /// Whether it is a dial whose server has not answered with its Hello.
   var isDialling: Bool { state == .synSent || state == .helloSent }
 
   /// The most bytes of frames in a segment.
-  var segmentSize: Int {
-    @inline(__always) get {
-      let headers = kind.headerByteCount(isIPv4: tuple.isIPv4)
-      let size = min(peerSegmentSize, path.segmentSize(behind: headers))
-      return cipher == nil ? size : min(size, SealedFrame.segmentLimit)
-    }
+  var segmentSize: Int { max(0, sizing.size &- headerByteCount) }
+
+  /// The largest packet that both ends and the budget allow, in bytes.
+  var packetCeiling: Int {
+    let room = tcp == nil ? UDPSegment.runRoom : .max
+    let segment = min(peerSegmentSize, cipher == nil ? room : min(room, SealedFrame.segmentLimit))
+    let limit = allowance.budget.affordsProbes ? 65_535 : SegmentSize.base
+    return min(path.mtu, limit, segment &+ headerByteCount)
+  }
+
+  /// No path carries less, whatever a router says: 552 bytes on IPv4, as kernels have it (`min_pmtu` of
+  /// ip(7)), and the least MTU of IPv6 (RFC 8201, section 4). Where there are no probes nothing would find
+  /// out what it is.
+  private var packetFloor: Int {
+    tuple.isIPv4 && allowance.budget.affordsProbes ? 552 : SegmentSize.base
   }
 
   /// The most segments in one run.

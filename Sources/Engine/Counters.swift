@@ -33,6 +33,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case staleHandshake
   /// A frame that was not sealed with the channel's key, or changed since.
   case badSeal
+  /// An ICMP message about a segment that is not in flight.
+  case foreignTooBig
   /// An RST or FIN that the peer did not send as part of a close; on UDP, word that nothing listens there,
   /// or that the server does not know the channel.
   case foreignReset
@@ -80,7 +82,7 @@ public struct Counters: Sendable {
   public internal(set) var channelsOpened: UInt64 = 0
   /// Server: how often a channel on UDP went on behind another address.
   public internal(set) var channelsMoved: UInt64 = 0
-  private var drops: InlineArray<32, UInt64> = .init(repeating: 0)
+  private var drops: InlineArray<33, UInt64> = .init(repeating: 0)
 
   init() {
     precondition(DropReason.allCases.count == drops.count)

@@ -76,7 +76,7 @@ struct Liveness: Sendable {
   /// in nanoseconds, kept ready because `Duration` arithmetic is slow where packets go by.
   private(set) var reportInterval: Int64 = 200_000_000
   /// How long to send without a confirmation before a probe, in nanoseconds: as long as a report takes.
-  private var patience: Int64 = 250_000_000
+  private(set) var patience: Int64 = 250_000_000
   /// Whether a healthy channel was probed because its report is overdue.
   private var isAsked = false
   /// Whether the peer was heard when its report was overdue.

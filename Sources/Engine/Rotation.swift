@@ -30,6 +30,12 @@ public struct Rotation: Hashable, Sendable {
   func age(_ random: inout SplitMix64) -> Duration? { age.map { random.jittered($0 * 7 / 8) } }
 }
 
+extension ByteBudget {
+  /// Whether there is enough for probes of the size of packets, which take 3 kB of a channel where its path
+  /// carries what its ends do, and 70 kB where it drops large packets.
+  var affordsProbes: Bool { bytes.map { $0 >= 512 << 10 } ?? true }
+}
+
 /// What is left of a channel's budget.
 struct Allowance: Sendable {
   /// So many bytes before its end a client dials the channel's replacement, or at half of the budget.
@@ -47,10 +53,11 @@ struct Allowance: Sendable {
   /// Whether the channel is to carry datagrams only where there is no other.
   private(set) var isSpent = false
 
-  /// All of the budget of a channel whose packets have at most `mtu` bytes. Where these are large it may be
-  /// exceeded, for half of it is to be used at least.
+  /// All of the budget of a channel whose ends' interfaces carry packets of `mtu` bytes. Where these are large
+  /// it may be exceeded, for half of it is to be used at least.
   init(_ budget: ByteBudget, mtu: Int, isClient: Bool) {
     self.budget = budget
+    let mtu = budget.affordsProbes ? mtu : min(mtu, SegmentSize.base)
     self.mtu = mtu
     let total = budget.bytes.map { $0 - min($0, Self.handshake) } ?? .max
     limit = total == .max ? .max : total - min(total / 2, UInt64(mtu))

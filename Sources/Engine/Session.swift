@@ -25,6 +25,8 @@ struct Session {
   var nextNumber: UInt32
   /// Which datagrams of those that the peer has given numbers were delivered.
   var delivered = DeliveryWindow()
+  /// The largest datagram that travels whole, as it was last told, in bytes.
+  var toldLargest: Int?
   /// Whether a channel of it was ever open.
   var wasConnected = false
   /// When an app last sent a datagram.

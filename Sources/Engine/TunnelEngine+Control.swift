@@ -11,13 +11,13 @@ extension TunnelEngine {
   /// How long a channel lasts after both sides closed it, for frames that were overtaken.
   static let lingerTime = Duration.seconds(1)
 
-  /// Sends one control frame.
+  /// Sends one control frame; one that is to go the way of datagrams is no control segment.
   mutating func sendFrame(
     _ type: FrameType, _ payload: RawSpan = RawSpan(), on index: Int,
-    isClose: Bool = false, expectsReply: Bool = false,
+    isClose: Bool = false, expectsReply: Bool = false, isControl: Bool = true,
     into segments: inout SegmentBatch, at now: Instant
   ) {
-    guard beginRun(on: index, isControl: true, into: &segments) else {
+    guard beginRun(on: index, isControl: isControl, into: &segments) else {
       return counters.drop(.batchFull)
     }
     guard appendFrame(type, copying: payload, on: index, into: &segments) else {
@@ -92,10 +92,13 @@ extension TunnelEngine {
   private mutating func receiveAnswer(
     _ payload: RawSpan, on index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
-    guard payload.byteCount >= 4, channels[index].liveness.takeAnswer(payload.be32(at: 0)) else {
-      return
+    guard payload.byteCount >= 4 else { return }
+    let stamp = payload.be32(at: 0)
+    if takeSizeAnswer(stamp, on: index, at: now) {
+      return confirmed(index, into: &segments, at: now)
     }
-    let elapsed = Int32(bitPattern: Self.microseconds(now) &- payload.be32(at: 0))
+    guard channels[index].liveness.takeAnswer(stamp) else { return }
+    let elapsed = Int32(bitPattern: Self.microseconds(now) &- stamp)
     guard elapsed >= 0, .microseconds(elapsed) < RoundTrip.limit else { return }
     channels[index].liveness.measured(.microseconds(max(elapsed, 1)), at: now)
     confirmed(index, into: &segments, at: now)

@@ -47,6 +47,7 @@ extension TunnelEngine {
       case .segment(let arrival):
         receive(arrival, of: &packets, into: &datagrams, replies: &replies, at: now)
       case .noTCP:
+        if takeTooBig(packets[index], at: now) { continue }
         receiveEcho(at: index, of: &packets, into: &datagrams, replies: &replies, at: now)
       case .done: break
       }

@@ -199,6 +199,7 @@ extension TunnelEngine {
       on: index, payloadLength: done.total, segmentCount: done.count, into: &segments)
     channels[index].standing.carried(done.total)
     noteTransmission(on: index, expectsReply: true, at: now)
+    noteSize(of: done, at: now)
     noteWear(of: index, into: &segments, at: now)
   }
 

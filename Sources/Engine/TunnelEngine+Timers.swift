@@ -47,7 +47,8 @@ extension TunnelEngine {
       dialer == nil ? forgetAt(index) : min(channels[index].keepaliveAt, channels[index].rotateAt)
     let reportAt = channels[index].reception.reportDue ?? .distantFuture
     let acknowledgeAt = min(reportAt, channels[index].acknowledgmentDue ?? .distantFuture)
-    return min(min(acknowledgeAt, rewindAt(index)), min(probeAt, idleAt))
+    let nearest = min(min(acknowledgeAt, rewindAt(index)), min(probeAt, idleAt))
+    return min(nearest, channels[index].sizing.deadline)
   }
 
   private func rewindAt(_ index: Int) -> Instant {
@@ -108,6 +109,7 @@ extension TunnelEngine {
       rotate(index, at: now)
     }
     guard channels[index].state == .open else { return }
+    if channels[index].sizing.deadline <= now { probeSize(index, into: &segments, at: now) }
     let interval = silentInterval(channels[index].session, at: now)
     if channels[index].liveness.deadline(silentInterval: interval) <= now {
       probe(index, at: now, into: &segments)

@@ -106,6 +106,9 @@ public enum Event: Hashable, Sendable {
   /// Server: a connection is to be shown the decoy; call `welcome` or `turnAway`, and `forget` when it
   /// ended.
   case stranger(Stranger)
+  /// So large datagrams travel whole on every channel of the session, in bytes; the first time, and
+  /// where it is another number than before. On a server with keys, `keyName` is that of the client's.
+  case largestDatagram(SessionID, keyName: String?, byteCount: Int)
   /// The other side speaks another version of the protocol; told once.
   case versionMismatch(remote: Endpoint, version: UInt8)
   /// The other side takes no cipher that this one takes; told once.
@@ -246,8 +249,12 @@ public struct TunnelEngine: ~Copyable {
   }
 
   /// Tells what the way of a channel can carry, when it opened and when that changed.
-  public mutating func setPath(_ path: Path, channel: Int) {
-    if channels.contains(channel) { channels[channel].path = path }
+  public mutating func setPath(_ path: Path, channel: Int, at now: Instant) {
+    guard channels.contains(channel) else { return }
+    channels[channel].path = path
+    guard channels[channel].state == .open else { return }
+    channels[channel].sizing.setCeiling(channels[channel].packetCeiling, at: now)
+    sizeChanged(channel, at: now)
   }
 
   /// What a channel looks like; nil where it is gone.
@@ -267,7 +274,7 @@ public struct TunnelEngine: ~Copyable {
     interfacePaths = mtus.mapValues { Path(mtu: $0, carriesRuns: false) }
   }
 
-  /// The largest datagram, in bytes, that fits a segment of the channel; nil where it is gone.
+  /// The largest datagram that travels whole on the channel, in bytes; nil where that is gone.
   public func largestDatagram(channel: Int) -> Int? {
     channels.contains(channel)
       ? max(0, channels[channel].segmentSize - datagramOverhead(of: channels[channel].session))

@@ -62,7 +62,9 @@ internal import Wire
     }
     for _ in 0..<10 { exchange(.merged) }
     while let event = server.nextEvent() {
-      if case .channelOpened(let channel, _) = event { server.setPath(path, channel: channel) }
+      if case .channelOpened(let channel, _) = event {
+        server.setPath(path, channel: channel, at: now)
+      }
     }
   }
 

@@ -76,6 +76,14 @@ public struct Router: Sendable {
   /// Where it lives.
   public var namespace: Namespace { host.namespace }
 
+  /// Drops every packet that it would forward of more than `size` bytes, without a word.
+  public func drop(packetsOver size: Int) throws {
+    try namespace.run(
+      "nft",
+      "table inet narrow { chain forward { type filter hook forward priority 0; "
+        + "meta length > \(size) drop; }; }")
+  }
+
   /// How many packets its connection tracking called invalid.
   public func invalidPackets() throws -> Int { try counter("invalid") }
   /// How many RSTs it has forwarded or sent.

@@ -14,35 +14,50 @@ extension NamespaceTests {
     func aHundredMegabytesEachWay(
       type: String, protection: Protection, family: AddressFamily
     ) async throws {
-      try await withTwoHosts { client, server in
-        var options = Tunnel.Options(protection, family)
-        options.type = type
-        let programs = [
-          try server.startRsock(Tunnel.serverArguments(options)),
-          try client.startRsock(Tunnel.clientArguments(to: server, options)),
-        ]
-        let far = try server.start(
-          "kcptun-server", "-t", "127.0.0.1:8000", "-l", "127.0.0.1:9999", "--mode", "fast2",
-          "--nocomp")
-        let near = try client.start(
-          "kcptun-client", "-r", "\(Tunnel.entrance)", "-l", "127.0.0.1:12948", "--mode", "fast2",
-          "--nocomp", "--sndwnd", "1024", "--rcvwnd", "1024")
-        let files = try Files()
-        let before = try [client, server].map { try $0.udpReceiveBufferErrors() }
-        try files.move(
-          from: client, "TCP:127.0.0.1:12948", to: server, "TCP-LISTEN:8000,reuseaddr",
-          listener: server, port: 8000)
-        try files.move(
-          from: server, "TCP-LISTEN:8000,reuseaddr", to: client, "TCP:127.0.0.1:12948",
-          listener: server, port: 8000)
-        let after = try [client, server].map { try $0.udpReceiveBufferErrors() }
-        #expect(after == before, "UdpRcvbufErrors of the client and the server host")
-        #expect(far.isRunning && near.isRunning)
-        for program in programs {
-          #expect(try program.terminate() == .exited(0), "\(program.errors)")
-        }
+      var options = Tunnel.Options(protection, family)
+      options.type = type
+      let chosen = options
+      try await withTwoHosts { try expectAHundredMegabytes(from: $0, to: $1, chosen) }
+    }
+
+    /// kcptun's packets have 1350 bytes: 1418 and more with the headers.
+    @Test(arguments: TunnelKind.all)
+    func aHundredMegabytesWhereLargePacketsAreDropped(kind: TunnelKind) async throws {
+      try await withRoutedHosts(offloads: .off, outerOffloads: .off) { client, router, server in
+        try router.drop(packetsOver: 1400)
+        try expectAHundredMegabytes(from: client, to: server, kind.options)
+        #expect(try router.invalidPackets() == 0)
       }
     }
+  }
+}
+
+private func expectAHundredMegabytes(
+  from client: Host, to server: Host, _ options: Tunnel.Options
+) throws {
+  let programs = [
+    try server.startRsock(Tunnel.serverArguments(options)),
+    try client.startRsock(Tunnel.clientArguments(to: server, options)),
+  ]
+  let far = try server.start(
+    "kcptun-server", "-t", "127.0.0.1:8000", "-l", "127.0.0.1:9999", "--mode", "fast2",
+    "--nocomp")
+  let near = try client.start(
+    "kcptun-client", "-r", "\(Tunnel.entrance)", "-l", "127.0.0.1:12948", "--mode", "fast2",
+    "--nocomp", "--sndwnd", "1024", "--rcvwnd", "1024")
+  let files = try Files()
+  let before = try [client, server].map { try $0.udpReceiveBufferErrors() }
+  try files.move(
+    from: client, "TCP:127.0.0.1:12948", to: server, "TCP-LISTEN:8000,reuseaddr",
+    listener: server, port: 8000)
+  try files.move(
+    from: server, "TCP-LISTEN:8000,reuseaddr", to: client, "TCP:127.0.0.1:12948",
+    listener: server, port: 8000)
+  let after = try [client, server].map { try $0.udpReceiveBufferErrors() }
+  #expect(after == before, "UdpRcvbufErrors of the client and the server host")
+  #expect(far.isRunning && near.isRunning)
+  for program in programs {
+    #expect(try program.terminate() == .exited(0), "\(program.errors)")
   }
 }
 

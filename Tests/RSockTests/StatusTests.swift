@@ -19,7 +19,7 @@ import Testing
        "channelsOpened":12,"datagramsSent":1234567,"datagramsReceived":7654321,"notSent":1,
        "notDelivered":2,"notReceived":3,"drops":{"badSeal":7,"unknownFlow":41},
        "sessions":[{"id":"c162d8e633a5bba3c162d8e633a5bba3","state":"connected","age":7383.1,
-         "idle":0.01,"flowCount":1,"channels":[\(channels)]}]\(members)}
+         "idle":0.01,"flowCount":1,"largestDatagram":1432,"channels":[\(channels)]}]\(members)}
       """
     return try JSONDecoder().decode(ProgramDocument.self, from: Data(text.utf8))
   }

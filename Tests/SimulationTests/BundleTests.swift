@@ -7,7 +7,7 @@ import Wire
   @Test(arguments: [false, true]) func smallOnesShare(carriesRuns: Bool) {
     let world = World(ports: 10_001...10_001)
     for host in world.clients + [world.server] {
-      host.setPath(Path(mtu: 1500, carriesRuns: carriesRuns))
+      host.setPath(Path(mtu: 1500, carriesRuns: carriesRuns), at: world.now)
     }
     world.connect()
     let exchange = Exchange(world)

@@ -114,7 +114,7 @@ import Wire
 
   @Test func heldBytesAreBounded() {
     let world = World(ports: 10_001...10_001)
-    world.client.setPath(Path(mtu: 9000, carriesRuns: true))
+    world.client.setPath(Path(mtu: 9000, carriesRuns: true), at: world.now)
     world.client.hasRoute = false
     let exchange = Exchange(world)
     for _ in 0..<30 { exchange.send(size: 8000) }
@@ -158,7 +158,8 @@ import Wire
     for _ in 0..<64 { exchange.send(size: Protection.largestDatagram) }
     world.connect()
     expectHonest(world, exchange)
-    #expect(exchange.delivered > 40)
+    // 64 KiB, of which probes of the packet size take some.
+    #expect(exchange.delivered >= 40)
   }
 
   @Test(arguments: [TCPFlags.syn, [.syn, .ack]]) func lostSYN(_ lost: TCPFlags) {
@@ -275,7 +276,7 @@ import Wire
     let exchange = Exchange(world)
     exchange.send(count: 3, size: Protection.largestDatagram)
     world.run(for: .milliseconds(200))
-    world.client.setPath(Path(mtu: 1400, carriesRuns: false))
+    world.client.setPath(Path(mtu: 1400, carriesRuns: false), at: world.now)
     let limit = 1360 - Protection.overhead
     exchange.send(count: 3, size: limit)
     exchange.send(size: limit + 1)

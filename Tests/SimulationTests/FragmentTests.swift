@@ -13,7 +13,7 @@ import Wire
   func everySizeBothWays(mtu: Int, carriesRuns: Bool) {
     let world = World(ports: 10_001...10_003)
     for host in world.clients + [world.server] {
-      host.setPath(Path(mtu: mtu, carriesRuns: carriesRuns))
+      host.setPath(Path(mtu: mtu, carriesRuns: carriesRuns), at: world.now)
     }
     world.connect()
     let exchange = Exchange(world)

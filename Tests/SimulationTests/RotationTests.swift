@@ -80,6 +80,30 @@ import Wire
     expectHonest(world, exchange)
   }
 
+  /// Probes of the packet size would take too much of a small budget: packets stay small.
+  @Test(arguments: [UInt64(16) << 10, 1 << 20]) func smallBudgetsAreNotProbed(bytes: UInt64) {
+    let world = World(ports: 10_001...10_006) { $0.rotation = Rotation(bytes: bytes) }
+    var largest = 0
+    world.middlebox = { packet, _ in
+      largest = max(largest, packet.bytes.count)
+      return packet
+    }
+    world.connect()
+    let isSmall = bytes < 512 << 10
+    #expect(isSmall ? largest < 1000 : largest == 1500)
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(5), every: .milliseconds(20), size: 1200, bothWays: true)
+    world.run(for: .seconds(1))
+    exchange.settle()
+    #expect(exchange.lost == 0)
+    #expect(isSmall ? (1200...1280).contains(largest) : largest == 1500)
+    for host in [world.client, world.server] {
+      #expect(
+        host.session(at: world.now)?.largestDatagram
+          == (isSmall ? 1280 : 1500) - 40 - Protection.overhead)
+    }
+  }
+
   /// The same network, and channels that do not know of it.
   @Test func withoutABudgetTheyAreLost() {
     let world = Self.world(Rotation())

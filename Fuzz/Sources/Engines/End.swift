@@ -143,7 +143,9 @@ final class End {
     if let stranger = strangers.popLast() { engine.forget(stranger.tuple) }
   }
 
-  func setPath(_ path: Path, channel: Int) { engine.setPath(path, channel: channel) }
+  func setPath(_ path: Path, channel: Int, at now: Instant) {
+    engine.setPath(path, channel: channel, at: now)
+  }
 
   func setInterfaceMTU(_ mtu: Int) { engine.setInterfaceMTUs([address: mtu]) }
 
@@ -209,12 +211,12 @@ final class End {
       case .dial(let slot, _, let remote): dial(slot, remote, at: now)
       case .channelOpened(let channel, let tuple):
         require(channels.updateValue(tuple, forKey: channel) == nil, "an index has one channel")
-        engine.setPath(path, channel: channel)
+        engine.setPath(path, channel: channel, at: now)
       case .channelClosed(let channel, let tuple):
         require(channels.removeValue(forKey: channel) == tuple, "what closes was open")
       case .flowClosed(let flow): flows.remove(flow)
       case .stranger(let stranger): receive(stranger)
-      case .channelMoved, .connected, .disconnected, .unanswered, .sessionEnded,
+      case .channelMoved, .connected, .disconnected, .unanswered, .sessionEnded, .largestDatagram,
         .versionMismatch, .cipherMismatch, .serverAnswered:
         break
       }

@@ -209,6 +209,7 @@ extension World {
     }
     let number = Int(choice >> 3)
     let channels = end.openChannels
-    end.setPath(path, channel: channels.isEmpty ? number : channels[number % channels.count])
+    end.setPath(
+      path, channel: channels.isEmpty ? number : channels[number % channels.count], at: now)
   }
 }

@@ -135,6 +135,12 @@ struct TCPConnection: Sendable {
     abs(sequence.sequenceDistance(from: receiveNext)) <= inFlightLimit
   }
 
+  /// Whether a segment that starts there was sent and is not acknowledged.
+  func isInFlight(_ sequence: UInt32) -> Bool {
+    sequence.sequenceDistance(from: sendUnacknowledged) >= 0
+      && sequence.sequenceDistance(from: sendHighest) < 0
+  }
+
   /// Takes the acknowledgment and window of an acceptable segment. True where it was news.
   mutating func acknowledge(_ header: TCPHeader) -> Bool {
     let scale = isScaled ? Int(TCPProfile.windowScale) : 0

@@ -258,7 +258,7 @@ extension TunnelEngine {
     becameHealthy(index, into: &segments, at: now)
     if let previous { closeChannel(previous, at: now, into: &segments) }
     heedEarlyWarning(of: index, into: &segments, at: now)
-    reschedule(index, at: now)
+    sizeChanged(index, at: now)
   }
 
   /// Makes the channel its slot's own and forgets other dials for it; gives the one it replaces.

@@ -282,6 +282,7 @@ extension TunnelEngine {
     sendProbe(on: index, into: &segments, at: now)
     becameHealthy(index, into: &segments, at: now)
     heedEarlyWarning(of: index, into: &segments, at: now)
+    sizeChanged(index, at: now)
     return true
   }
 }

@@ -38,4 +38,10 @@ struct Delivery: Sendable {
     confirmedNext = highestNext
     return true
   }
+
+  /// How many of the frames of the last interval did not arrive.
+  var missing: UInt64 { lastInterval.sent &- min(lastInterval.sent, lastInterval.arrived) }
+
+  /// Takes so many of the missing frames as never sent.
+  mutating func forgive(_ count: UInt64) { lastInterval.sent &-= count }
 }

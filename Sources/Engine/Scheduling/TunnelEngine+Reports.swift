@@ -21,6 +21,11 @@ extension TunnelEngine {
       let isNews = channels[index].delivery.take(report, next: next, mask: mask)
     else { return counters.drop(.badReport) }
     guard isNews else { return }
+    // That a probe of the packet size does not arrive is no fault of the channel.
+    let missing = channels[index].delivery.missing
+    channels[index].delivery.forgive(channels[index].sizing.forgiven(of: missing))
+    channels[index].sizing.reported(
+      Int(clamping: report.tally.largest) &+ channels[index].headerByteCount, at: now)
     confirmed(index, into: &segments, at: now)
     weigh(index, into: &segments, at: now)
     // While datagrams flow nothing else measures the round trip.

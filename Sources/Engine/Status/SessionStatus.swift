@@ -26,6 +26,8 @@ public struct SessionStatus: Hashable, Sendable {
   public let idle: Duration
   /// App endpoints that it serves.
   public let flows: Int
+  /// The largest datagram that travels whole on each of its open channels, in bytes; nil where none is open.
+  public let largestDatagram: Int?
   /// Its channels.
   public let channels: [ChannelStatus]
 }

@@ -22,6 +22,7 @@ extension TunnelEngine {
     let status = SessionStatus(
       id: session.id, keyName: session.keyName, state: SessionStatus.State(session),
       age: now - session.startedAt, idle: now - session.lastActive, flows: session.flowCount,
+      largestDatagram: largestDatagram(session: index, isSettled: false),
       channels: session.channels.map {
         ChannelStatus(channels[$0], share: share(of: $0, in: session), at: now)
       })

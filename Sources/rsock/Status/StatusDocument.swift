@@ -69,6 +69,8 @@ struct SessionDocument: Codable, Hashable {
   var age: Double
   var idle: Double
   var flowCount: Int
+  /// In bytes.
+  var largestDatagram: Int?
   var channels: [ChannelDocument]
 
   init(_ status: SessionStatus) {
@@ -78,6 +80,7 @@ struct SessionDocument: Codable, Hashable {
     age = status.age.seconds
     idle = status.idle.seconds
     flowCount = status.flows
+    largestDatagram = status.largestDatagram
     channels = status.channels.map(ChannelDocument.init)
   }
 }

@@ -13,6 +13,9 @@ struct StatusTable {
     var lines = Self.head(program)
     for session in program.sessions ?? [] {
       lines += ["", Self.title(session, ofServer: program.role == "server")]
+      if let largest = session.largestDatagram {
+        lines.append("  \(PacketSize.sentence(largestDatagram: largest))")
+      }
       lines += session.channels.isEmpty ? ["  no channel"] : Self.rows(session.channels)
     }
     text = lines.map { $0.printable + "\n" }.joined()

@@ -209,9 +209,9 @@ final class Host {
   func forget(_ tuple: FourTuple) { engine.forget(tuple) }
 
   /// Tells the engine a new path for all channels, and uses it for later ones.
-  func setPath(_ path: Path) {
+  func setPath(_ path: Path, at now: Instant) {
     self.path = path
-    for index in channels.keys { engine.setPath(path, channel: index) }
+    for index in channels.keys { engine.setPath(path, channel: index, at: now) }
   }
 
   private func finish(at now: Instant) {
@@ -246,11 +246,11 @@ final class Host {
       case .dial(let slot, _, let remote): dial(slot, remote, at: now)
       case .channelOpened(let channel, let tuple):
         channels[channel] = tuple
-        engine.setPath(path, channel: channel)
+        engine.setPath(path, channel: channel, at: now)
       case .channelMoved(let channel, let tuple): channels[channel] = tuple
       case .channelClosed(let channel, _): channels[channel] = nil
       case .flowClosed, .connected, .disconnected, .unanswered, .sessionEnded, .versionMismatch,
-        .cipherMismatch, .stranger, .serverAnswered:
+        .cipherMismatch, .largestDatagram, .stranger, .serverAnswered:
         break
       }
     }
