@@ -278,6 +278,8 @@ private struct Cable {
   ) throws {
     try namespace.run("ip", "address", "add", "\(address(side))/24", "dev", name)
     try namespace.run("ip", "address", "add", "\(address6(side))/64", "dev", name, "nodad")
+    // Else a cut takes away the IPv6 addresses, and nobody puts them back (`addrconf_ifdown`).
+    try namespace.run("sysctl", "-qw", "net.ipv6.conf.\(name).keep_addr_on_down=1")
     try namespace.run("ip", "link", "set", name, "up")
     guard offloads == .off else { return }
     try namespace.run(

@@ -58,6 +58,7 @@ extension NamespaceTests {
           [
             { try await breakLink(atClient: true, Tunnel.Options(protection)) },
             { try await breakLink(atClient: false, Tunnel.Options(protection)) },
+            { try await breakLink(atClient: false, Tunnel.Options(protection, .ipv6)) },
           ]
         })
     }
