@@ -51,6 +51,8 @@ struct Dialer {
   var isParked = false
   var pause = Duration.seconds(1)
   private var nextSlot = 0
+  /// What the last channel without a port of its own has in its place.
+  var lastIdentifier: UInt16?
 
   /// A plan with so many channels of each carrier to each port, and at most `limit` of each carrier:
   /// which ones have fewer then is drawn. A carrier without ports gets as many channels as the others.

@@ -53,16 +53,17 @@ extension TunnelEngine {
       flowLabel: flowLabel)
   }
 
-  /// An identifier for a new channel that no other one of this client has. Other programs' pings may have
-  /// it too: the badge keeps both apart.
+  /// An identifier for a new channel that no other one of this client has, nor had of late: a network may
+  /// remember what it carried of that. Other programs' pings may have it too: the badge keeps both apart.
   mutating func drawIdentifier() -> UInt16 {
-    var identifier: UInt16
+    var identifier = dialer?.lastIdentifier ?? UInt16(truncatingIfNeeded: random.next())
     repeat {
-      identifier = UInt16(truncatingIfNeeded: random.next())
+      identifier &+= 1
     } while identifier == 0
       || channels.indices.contains {
         channels[$0].kind == .icmp && channels[$0].tuple.local.port == identifier
       }
+    dialer?.lastIdentifier = identifier
     return identifier
   }
 }
