@@ -17,9 +17,10 @@ extension NamespaceTests {
         try tunnel.target.connect(to: tunnel.flow)
         try watchPorts(of: server)
         let rate = 20_000_000 / 8 / 1400
-        let load = Load(size: 1400, rate: rate, duration: .milliseconds(2500))
+        // nft may take two seconds where the machine is busy.
+        let load = Load(size: 1400, rate: rate, duration: .milliseconds(4500))
         let stream = try Stream(load, from: tunnel.app, to: tunnel.target)
-        try pause(.milliseconds(1500))
+        try pause(.seconds(1))
         let port = try busiestPort(of: server)
         try server.run("nft", "insert rule netdev watch i tcp dport \(port) drop")
         try client.run("nft", "add table netdev watch")
