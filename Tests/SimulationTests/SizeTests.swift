@@ -40,6 +40,15 @@ import Wire
     }
   }
 
+  /// A datagram that goes twice has its number in front of it.
+  @Test func copiesHaveNumbers() {
+    let world = World(ports: 10_001...10_004) { $0.schedule = .redundant }
+    world.connect()
+    for host in [world.client, world.server] {
+      #expect(Self.told(by: host) == [Protection.largestDatagram - CopyHeader.byteCount])
+    }
+  }
+
   @Test(arguments: [(1400, 1400), (1492, 1492), (1300, 1280), (1000, 576)])
   func silentDrop(_ limit: Int, _ found: Int) {
     let world = World(ports: 10_001...10_003)

@@ -70,7 +70,7 @@ extension TunnelEngine {
     var largest: Int?
     for index in sessions[session].channels where channels[index].state == .open {
       if isSettled, !channels[index].sizing.isSettled { return nil }
-      let fits = max(0, channels[index].segmentSize - frameOverhead)
+      let fits = max(0, channels[index].segmentSize - datagramOverhead(of: session))
       largest = min(largest ?? fits, fits)
     }
     return largest
