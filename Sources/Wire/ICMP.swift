@@ -19,11 +19,12 @@ public struct TooBigMessage: Sendable {
   /// Reads a packet; nil where it is no such message, its checksum is wrong, or it makes no sense.
   public init?(_ packet: borrowing IPPacket) {
     let message = packet.payload
-    guard message.byteCount >= Self.headerByteCount, Self.isChecksumValid(of: packet),
+    // The sum is the last thing to look at: of other messages there may be many.
+    guard message.byteCount >= Self.headerByteCount,
       let limit = Self.limit(of: message, isIPv4: packet.destination.isIPv4),
       let quoted = Quoted(
         message.extracting(Self.headerByteCount...), isIPv4: packet.destination.isIPv4),
-      limit > 0, limit < quoted.byteCount
+      limit > 0, limit < quoted.byteCount, Self.isChecksumValid(of: packet)
     else { return nil }
     tuple = quoted.tuple
     sequence = quoted.sequence
