@@ -147,7 +147,21 @@ struct ClientRole: TunnelRole, ~Copyable {
   }
 
   mutating func networkChanged(_ tunnel: inout Tunnel) {
-    tunnel.engine.networkChanged(at: tunnel.now)
+    let left = tunnel.engine.channelTuples.filter { channel, tuple in
+      guard let carrier = tunnel.engine.carrier(channel: channel),
+        let way = try? way(to: tuple.remote, by: carrier, tunnel)
+      else { return false }
+      return way.source != tuple.local.address
+    }
+    tunnel.engine.networkChanged(leaving: left.map(\.channel), at: tunnel.now)
+  }
+
+  /// How a channel that is opened now leaves.
+  private func way(
+    to remote: Endpoint, by carrier: Carrier, _ tunnel: borrowing Tunnel
+  ) throws(SystemError) -> NextHop {
+    let local = Endpoint(configuration.tunnel.localAddress ?? .any(remote.address.family), 0)
+    return try tunnel.nextHops.find(FourTuple(local: local, remote: remote), by: carrier)
   }
 
   mutating func receive(token: UInt64, _ tunnel: inout Tunnel) {
@@ -211,9 +225,7 @@ struct ClientRole: TunnelRole, ~Copyable {
   ) {
     guard !servers.isEmpty else { return tunnel.engine.dialFailed(slot: slot, at: tunnel.now) }
     do throws(SystemError) {
-      let wanted = Endpoint(
-        configuration.tunnel.localAddress ?? .any(remote.address.family), 0)
-      let way = try tunnel.nextHops.find(FourTuple(local: wanted, remote: remote), by: carrier)
+      let way = try way(to: remote, by: carrier, tunnel)
       switch carrier {
       case .tcp: try dialTCP(slot, way, remote, &tunnel)
       case .udp: try dialUDP(slot, way, remote, &tunnel)

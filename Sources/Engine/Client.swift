@@ -6,14 +6,33 @@ public import Wire
 // When to dial.
 extension TunnelEngine {
   /// Tells that the way to the server may have changed: link, route or address. Dials at once where
-  /// nothing is heard, and asks every channel whether it still is.
-  public mutating func networkChanged(at now: Instant) {
+  /// nothing is heard, asks every channel whether it still is, and leaves those whose address is not the one
+  /// that packets to the server have now.
+  public mutating func networkChanged(leaving left: [Int] = [], at now: Instant) {
     for index in Array(channels.indices) where channels[index].state == .open {
       ask(index, at: now)
     }
     dialer?.pause = .seconds(1)
     dialer?.forgetFailures()
+    for index in left where channels.contains(index) { leave(index, at: now) }
     if !hasCandidate(0) || sessions[0].health == .silent { tickDialerSoon(at: now) }
+  }
+
+  /// Dials a replacement at once. As soon as one is open the server hears that this channel is not to be used,
+  /// for nothing else would tell it: each of its flows would try the dead ones in turn.
+  private mutating func leave(_ index: Int, at now: Instant) {
+    let slot = channels[index].slot
+    if channels[index].isDialling {
+      abandonDial(index, at: now)
+    } else if channels[index].state == .open {
+      addSuspect(index)
+      if dialer?.slots[slot].channel == index { dialer?.slots[slot].isSuspect = true }
+    } else {
+      return
+    }
+    if dialer?.slots[slot].pending == 0 { dialer?.slots[slot].lastDial = nil }
+    dialMissing(at: now)
+    scheduleDialer(at: now)
   }
 
   /// Opens every channel anew. Each carries datagrams until its replacement is up.

@@ -236,13 +236,17 @@ extension TunnelEngine {
   private mutating func report(
     _ index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
-    let session = channels[index].session
-    if !sessions[session].suspects.contains(channels[index].id),
+    addSuspect(index)
+    reportSuspects(of: channels[index].session, into: &segments, at: now)
+  }
+
+  /// Has the channel named to the peer as soon as one is healthy.
+  mutating func addSuspect(_ index: Int) {
+    let (session, id) = (channels[index].session, channels[index].id)
+    guard !sessions[session].suspects.contains(id),
       sessions[session].suspects.count < limits.suspects
-    {
-      sessions[session].suspects.append(channels[index].id)
-    }
-    reportSuspects(of: session, into: &segments, at: now)
+    else { return }
+    sessions[session].suspects.append(id)
   }
 
   /// Doubts the channel, and has a client dial a replacement; false where that was done less than

@@ -46,9 +46,11 @@ extension TunnelEngine {
     let wasOutage = sessions[session].health == .silent
     markStale(session)
     _ = hasCandidate(session)
-    // Those that fell silent while no channel was healthy get their verdict now.
+    // Those that fell silent while no channel was healthy get their verdict now. The server, which may not
+    // have used them for long, is not to find out one by one.
     for other in sessions[session].channels
     where channels[other].liveness.health == .silent && channels[other].state == .open {
+      if dialer != nil { addSuspect(other) }
       channels[other].liveness.retry(at: now)
       reschedule(other, at: now)
     }

@@ -38,6 +38,67 @@ import Wire
     expectHonest(world, exchange)
   }
 
+  /// The client gets another address, and the one before is gone: both ways go on as soon as something is
+  /// open from the new one, which takes two round trips of 20 ms.
+  @Test(arguments: [[.tcp], [.udp], [.icmp], [.tcp, .udp]] as [[Carrier]])
+  func theClientMoves(_ carriers: [Carrier]) {
+    let world = World(configure: World.carriers(carriers))
+    world.connect()
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(2), bothWays: true)
+    let channels = world.client.channels.count
+    world.client.move(to: IPAddress(ipv4: 0x0A00_0901), at: world.now)
+    exchange.stream(for: .seconds(5), bothWays: true)
+    for direction in [World.Direction.toServer, .toClient] {
+      #expect(exchange.longestGaps[direction] ?? .seconds(99) < .milliseconds(150), "\(direction)")
+    }
+    // Nothing is dialled twice.
+    #expect(world.client.dialCount == 2 * channels)
+    #expect(world.client.channels.values.allSatisfy { $0.local.address == world.client.address })
+    #expect(world.client.channels.count == channels)
+    expectHonest(world, exchange)
+  }
+
+  /// It moves again before anything is open from the first new address.
+  @Test(arguments: [[.tcp], [.udp], [.icmp], [.tcp, .udp]] as [[Carrier]])
+  func theClientMovesTwice(_ carriers: [Carrier]) {
+    let world = World(configure: World.carriers(carriers))
+    world.connect()
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(2), bothWays: true)
+    let channels = world.client.channels.count
+    world.client.move(to: IPAddress(ipv4: 0x0A00_0901), at: world.now)
+    exchange.stream(for: .milliseconds(30), bothWays: true)
+    world.client.move(to: IPAddress(ipv4: 0x0A00_0A01), at: world.now)
+    exchange.stream(for: .seconds(5), bothWays: true)
+    for direction in [World.Direction.toServer, .toClient] {
+      #expect(exchange.longestGaps[direction] ?? .seconds(99) < .milliseconds(180), "\(direction)")
+    }
+    #expect(world.client.channels.values.allSatisfy { $0.local.address == world.client.address })
+    #expect(world.client.channels.count == channels)
+    expectHonest(world, exchange)
+  }
+
+  /// Of all that was open nothing passes any more, and nobody says so.
+  @Test(arguments: [[.tcp], [.udp], [.icmp], [.tcp, .udp]] as [[Carrier]])
+  func allChannelsAreGone(_ carriers: [Carrier]) {
+    let world = World(configure: World.carriers(carriers))
+    world.connect()
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(2), bothWays: true)
+    let known = Set(world.client.channels.values.map(\.local))
+    world.middlebox = { packet, direction in
+      known.contains(direction == .toServer ? packet.source : packet.destination) ? nil : packet
+    }
+    exchange.stream(for: .seconds(8), bothWays: true)
+    // The client has to find out; the server hears of it then, and tries none of its own.
+    let up = exchange.longestGaps[.toServer] ?? .seconds(99)
+    let down = exchange.longestGaps[.toClient] ?? .seconds(99)
+    #expect(up > .milliseconds(500) && up < .seconds(2.5))
+    #expect(down < up + .milliseconds(50))
+    expectHonest(world, exchange)
+  }
+
   /// At one datagram a second most channels carry nothing. An outage drops none of them, so the first
   /// datagram after it arrives on a connection that was there before.
   @Test func slowAppKeepsItsChannels() {

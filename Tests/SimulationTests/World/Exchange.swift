@@ -21,6 +21,9 @@ final class Exchange {
   /// What arrived at the server, in order: the numbers in the datagrams.
   private(set) var order: [UInt32] = []
   private(set) var lastArrival: Instant?
+  /// The longest time between two arrivals, by direction.
+  private(set) var longestGaps: [World.Direction: Duration] = [:]
+  private var lastArrivals: [World.Direction: Instant] = [:]
 
   init(_ world: World, client: Host? = nil, seed: UInt64 = 5) {
     self.world = world
@@ -102,16 +105,19 @@ final class Exchange {
         if apps[arrival.flow] ?? app != app { mixed += 1 }
         apps[arrival.flow] = app
       }
-      judge(arrival)
+      judge(arrival, .toServer)
     }
     for arrival in client.takeArrivals() {
       if let app = arrival.payload.first, arrival.destination != Self.endpoint(app) { mixed += 1 }
-      judge(arrival)
+      judge(arrival, .toClient)
     }
   }
 
-  private func judge(_ arrival: Arrival) {
+  private func judge(_ arrival: Arrival, _ direction: World.Direction) {
     lastArrival = arrival.time
+    let gap = arrival.time - (lastArrivals[direction] ?? arrival.time)
+    longestGaps[direction] = max(longestGaps[direction] ?? gap, gap)
+    lastArrivals[direction] = arrival.time
     if arrival.payload.count >= 6 {
       order.append(arrival.payload[2..<6].reduce(0) { $0 << 8 | UInt32($1) })
     }

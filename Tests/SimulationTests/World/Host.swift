@@ -16,7 +16,7 @@ struct Arrival {
 
 /// One end of the tunnel.
 final class Host {
-  let address: IPAddress
+  private(set) var address: IPAddress
   /// The session of a client.
   let session: SessionID
   private(set) var engine: TunnelEngine
@@ -176,8 +176,15 @@ final class Host {
   }
 
   func networkChanged(at now: Instant) {
-    engine.networkChanged(at: now)
+    let left = channels.filter { $0.value.local.address != address }.keys
+    engine.networkChanged(leaving: Array(left), at: now)
     finish(at: now)
+  }
+
+  /// The host has another address; what it sends from the one before is lost.
+  func move(to address: IPAddress, at now: Instant) {
+    self.address = address
+    networkChanged(at: now)
   }
 
   /// Tells the engine the server's addresses.

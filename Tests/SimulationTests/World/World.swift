@@ -163,6 +163,7 @@ final class World {
 
   private func carry(_ host: Host, _ direction: Direction) {
     for (packet, segmentSize) in host.takeOutgoing() {
+      if direction == .toServer, packet.source.address != host.address { continue }
       for var part in keepsRuns ? [packet] : packet.cut(into: segmentSize) {
         if keepsRuns { part.segmentSize = segmentSize }
         if !keepsRuns {
