@@ -38,20 +38,26 @@ extension TunnelEngine {
   /// Opens every channel anew. Each carries datagrams until its replacement is up.
   public mutating func reconnect(at now: Instant) {
     guard let dialer else { return }
-    if dialer.isParked { unpark(at: now) }
+    if dialer.isResting { wake(at: now) }
     dialMissing(at: now)
     for channel in dialer.slots.compactMap(\.channel) { replace(channel, at: now) }
   }
 
   mutating func clientAppSent(at now: Instant) {
-    if dialer?.isParked == true { unpark(at: now) }
+    if dialer?.isResting == true { wake(at: now) }
     if sessions[0].health == .silent, !isActive(0, at: now) {
       dialer?.pause = .seconds(1)
       tickDialerSoon(at: now)
     }
   }
 
-  mutating func unpark(at now: Instant) {
+  /// Something passes again: the channels that were let be are probed, the closed ones opened.
+  mutating func wake(at now: Instant) {
+    dialer?.isResting = false
+    for index in sessions[0].channels where channels[index].state == .open {
+      keepAliveSoon(index, at: now)
+    }
+    guard dialer?.isParked == true else { return }
     dialer?.isParked = false
     dialMissing(at: now)
     scheduleDialer(at: now)
@@ -157,40 +163,60 @@ extension TunnelEngine {
 
 // Idle channels, and flows.
 extension TunnelEngine {
-  /// How often a channel that is not the first is probed while idle.
-  private static let spareKeepalive = Duration.seconds(300)
-  /// How long the app must be silent before only one channel is kept.
+  /// How often a channel is probed that need not be kept fresh: before a NAT forgets TCP, and the server
+  /// everything.
+  private static let restingKeepalive = Duration.seconds(500)
+  /// How long nothing must pass before channels of which NATs forget the mappings soon are let be.
+  private static let restAfter = Duration.seconds(15)
+  /// How long nothing must pass before only one channel of each carrier is kept.
   private static let parkAfter = Duration.seconds(600)
 
   /// So short that its jitter never exceeds what was configured.
-  var keepalive: Duration { configuration.keepalive * 7 / 8 }
+  private var keepalive: Duration { configuration.keepalive * 7 / 8 }
 
-  /// An idle channel's turn: a carrier's first one keeps the NAT's mapping fresh, the others less often,
-  /// and are closed after 10 minutes.
+  /// How long the channel may be silent now before it is probed. The server sends on any that is not cold, so
+  /// while datagrams pass all are kept fresh, then one.
+  private func keepalive(of index: Int, at now: Instant) -> Duration {
+    let isForgottenSoon = channels[index].kind.natMemory < Self.restingKeepalive
+    let isUsed = isForgottenSoon && now - sessions[0].lastActive < Self.restAfter
+    return isUsed || dialer?.warmChannel == index ? keepalive : Self.restingKeepalive
+  }
+
+  /// An idle channel's turn.
   mutating func keepAlive(
     _ index: Int, at now: Instant, into segments: inout SegmentBatch
   ) {
-    let isFirst = dialer?.firstChannel(channels[index].kind) == index
-    if !isFirst && now - sessions[0].lastActive >= Self.parkAfter {
+    let parkAt = sessions[0].lastActive + Self.parkAfter
+    let isSpare = dialer?.firstChannel(channels[index].kind) != index
+    dialer?.isResting = now - sessions[0].lastActive >= Self.restAfter
+    if isSpare && parkAt <= now {
       dialer?.isParked = true
       channelLost(index, at: now)
       return closeChannel(index, at: now, into: &segments)
     }
-    // A NAT forgets UDP and ICMP after half a minute, and the server sends on any channel.
-    let isFrequent = isFirst || channels[index].numbered != nil
-    let interval = random.jittered(isFrequent ? keepalive : Self.spareKeepalive)
+    let interval = random.jittered(keepalive(of: index, at: now))
     let due = channels[index].liveness.lastHeard + interval
     if due <= now { sendProbe(on: index, into: &segments, at: now) }
-    channels[index].keepaliveAt = due <= now ? now + interval : due
+    let next = due <= now ? now + interval : due
+    channels[index].keepaliveAt = isSpare ? min(next, parkAt) : next
   }
 
-  /// Another channel of the carrier may be the first now, which keeps alive more often.
-  mutating func keepFirstAlive(_ carrier: Carrier, at now: Instant) {
-    guard let first = dialer?.firstChannel(carrier) else { return }
-    let due = now + random.jittered(keepalive)
-    guard due < channels[first].keepaliveAt else { return }
-    channels[first].keepaliveAt = due
-    reschedule(first, at: now)
+  /// The channel has to be heard more often than it was to be.
+  private mutating func keepAliveSoon(_ index: Int, at now: Instant) {
+    let due = channels[index].liveness.lastHeard + random.jittered(keepalive(of: index, at: now))
+    guard due < channels[index].keepaliveAt else { return }
+    channels[index].keepaliveAt = due
+    reschedule(index, at: now)
+  }
+
+  /// A channel of the client's opened.
+  mutating func beginKeepalive(_ index: Int, at now: Instant) {
+    channels[index].keepaliveAt = now + random.jittered(keepalive)
+  }
+
+  /// A channel is gone: another one may be the one to keep warm.
+  mutating func keepWarm(at now: Instant) {
+    if let warm = dialer?.warmChannel { keepAliveSoon(warm, at: now) }
   }
 
   /// The flow of an app's endpoint, a new one where it is new.

@@ -47,7 +47,9 @@ struct Dialer {
   let ports: PortSet
   let carriers: [Carrier]
   var slots: [Slot] = []
-  /// Whether the app has been silent so long that one channel is enough.
+  /// Whether nothing has passed for so long that channels are not kept as fresh as they could be.
+  var isResting = false
+  /// Whether the app has been silent so long that one channel of each carrier is enough.
   var isParked = false
   var pause = Duration.seconds(1)
   private var nextSlot = 0
@@ -77,9 +79,19 @@ struct Dialer {
 
   func wantsChannel(_ slot: Slot) -> Bool { slot.isSuspect || slot.channel == nil && !isParked }
 
-  /// The carrier's channel that keeps the NAT's mapping fresh while all are idle.
+  /// The carrier's channel that is kept when all are idle.
   func firstChannel(_ carrier: Carrier) -> Int? {
     slots.first { $0.carrier == carrier && $0.channel != nil }?.channel
+  }
+
+  /// The channel that is heard often while all are idle, so that the server can reach the client: of a carrier
+  /// whose mappings NATs forget soon, where there is one.
+  var warmChannel: Int? {
+    var warm: Slot?
+    for slot in slots where slot.channel != nil {
+      if warm.map({ slot.carrier.natMemory < $0.carrier.natMemory }) ?? true { warm = slot }
+    }
+    return warm?.channel
   }
 
   /// The next slots in turn for an attempt during an outage: one of each carrier, since one may be

@@ -7,10 +7,15 @@ internal import Wire
 enum Health: Int, Comparable, Sendable {
   /// Nothing speaks against it: heard since the last doubt, or never doubted.
   case healthy
+  /// Nothing was heard for so long that a NAT may have forgotten the way: others are better.
+  case cold
   /// Sent for a while and nothing confirmed, or warned of by an RST or FIN: being probed.
   case doubtful
   /// Three probes in a row stayed unanswered.
   case silent
+
+  /// Whether it need not be probed.
+  var isUndoubted: Bool { self <= .cold }
 
   static func < (first: Health, second: Health) -> Bool { first.rawValue < second.rawValue }
 }
@@ -57,6 +62,7 @@ struct RoundTrip: Sendable {
 ///        ▲                                                                  │                      │
 ///        └────────────────────────── heard, confirmed ──────────────────────┴──────────────────────┘
 ///
+/// A healthy channel that is not heard for long becomes cold, which is as good where there are no others.
 /// `doubt` follows a warning (RST, FIN, the peer's suspect frame), `ask` a change of the network, and
 /// `retry` gives a silent channel another round because others are heard again. A channel that was
 /// heard all the time but not confirmed loses what is sent on it: only a confirmation heals that.
@@ -132,7 +138,7 @@ struct Liveness: Sendable {
 
   /// Notes the stamp of a probe that is sent.
   mutating func asked(_ stamp: UInt32, at now: Instant) {
-    if health == .healthy && !isAsked { lastProbe = now }
+    if health.isUndoubted && !isAsked { lastProbe = now }
     for index in (1..<stamps.count).reversed() { stamps[index] = stamps[index - 1] }
     stamps[0] = stamp
   }
@@ -174,12 +180,18 @@ struct Liveness: Sendable {
   /// A warning (RST or FIN from outside, the peer's suspect frame): prefer others, and probe at
   /// once.
   mutating func doubt(at now: Instant) {
-    guard health == .healthy else { return }
+    guard health.isUndoubted else { return }
     health = .doubtful
     doubtedAt = now
     isDeaf = false
     probesUnanswered = 0
     lastProbe = now - roundTrip.timeout
+  }
+
+  /// A NAT may have forgotten the way by now. True where that is news.
+  mutating func cool() -> Bool {
+    defer { if health == .healthy { health = .cold } }
+    return health == .healthy
   }
 
   /// The network changed: the next probe is due at once, whatever is believed of the path.
@@ -197,7 +209,7 @@ struct Liveness: Sendable {
   /// When `probe(at:)` is to be called. While silent, probes go on at `silentInterval`.
   func deadline(silentInterval: Duration) -> Instant {
     switch health {
-    case .healthy:
+    case .healthy, .cold:
       guard let unconfirmedSince else { return .distantFuture }
       if isAsked { return lastProbe + askTimeout }
       return Instant(nanoseconds: unconfirmedSince.nanoseconds &+ patience)
@@ -219,12 +231,12 @@ struct Liveness: Sendable {
       lastProbe = now
       return .becameSilent
     }
-    if health == .healthy && !isAsked {
+    if health.isUndoubted && !isAsked {
       isAsked = true
       lastProbe = now
       return .sendProbe
     }
-    if health == .healthy {
+    if health.isUndoubted {
       health = .doubtful
       doubtedAt = now
       isDeaf = unconfirmedSince.map { (lastHeard - $0).wholeNanoseconds >= patience } ?? false

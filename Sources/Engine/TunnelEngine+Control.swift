@@ -198,7 +198,7 @@ extension TunnelEngine {
     removeChannel(index, at: now)
     // The server was restarted, most likely: a probe of each other channel finds out at once.
     for other in sessions[session].channels
-    where channels[other].state == .open && channels[other].liveness.health == .healthy {
+    where channels[other].state == .open && channels[other].liveness.health.isUndoubted {
       ask(other, at: now)
     }
   }

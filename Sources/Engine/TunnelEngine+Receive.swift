@@ -177,7 +177,8 @@ extension TunnelEngine {
     channels[index].received.count(segments: arrival.segmentCount, bytes: payload.count)
     if channels[index].tcp?.acknowledge(header) == true { channels[index].fullSince = nil }
     let end = receiveFrames(
-      in: payload, of: &packets, on: index, into: &datagrams, replies: &replies, at: now)
+      in: payload, from: header.sequence, of: &packets, on: index, into: &datagrams,
+      replies: &replies, at: now)
     guard channels.contains(index) else { return }
     if end > payload.lowerBound {
       let length = UInt32(truncatingIfNeeded: end &- payload.lowerBound)
@@ -199,9 +200,10 @@ extension TunnelEngine {
   }
 
   /// Gives each frame of a payload to who it is for. Returns where the last valid one ends, the
-  /// payload's start where there is none. A channel that cannot be confirmed is gone then.
+  /// payload's start where there is none. A channel that cannot be confirmed is gone then. On TCP the payload
+  /// begins at `sequence`.
   mutating func receiveFrames(
-    in payload: Range<Int>, of packets: inout PacketBatch, on index: Int,
+    in payload: Range<Int>, from sequence: UInt32 = 0, of packets: inout PacketBatch, on index: Int,
     into datagrams: inout DatagramBatch, replies: inout SegmentBatch, at now: Instant
   ) -> Int {
     var offset = payload.lowerBound
@@ -231,6 +233,9 @@ extension TunnelEngine {
         receiveFragment(
           packets.bytes(frame.payload), of: frame.flow, from: index, to: &datagrams, at: now)
       default:
+        // So that what answers it acknowledges it.
+        let length = UInt32(truncatingIfNeeded: frame.end &- payload.lowerBound)
+        channels[index].tcp?.received(upTo: sequence &+ length)
         receiveControl(
           type, packets.bytes(frame.payload), on: index, replies: &replies, at: now)
       }
@@ -315,7 +320,7 @@ extension TunnelEngine {
     else { return nil }
     flows[index].lastActive = now
     sessions[session].lastActive = now
-    if dialer?.isParked == true { unpark(at: now) }
+    if dialer?.isResting == true { wake(at: now) }
     return (index, flows[index].endpoint ?? Endpoint(.any, 0))
   }
 

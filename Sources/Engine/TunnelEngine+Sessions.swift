@@ -104,7 +104,7 @@ extension TunnelEngine {
     dialer?.slots[slot].isSuspect = false
     dialer?.redraw(slot, random: &random)
     tickDialerSoon(at: now)
-    keepFirstAlive(channels[index].kind, at: now)
+    keepWarm(at: now)
   }
 
   /// Adds a channel to the tables.

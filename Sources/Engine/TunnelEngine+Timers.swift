@@ -43,10 +43,11 @@ extension TunnelEngine {
     guard channels[index].state == .open else { return channels[index].retryAt }
     let interval = silentInterval(channels[index].session, at: now)
     let probeAt = channels[index].liveness.deadline(silentInterval: interval)
-    let idleAt =
+    let usedUntil =
       dialer == nil ? forgetAt(index) : min(channels[index].keepaliveAt, channels[index].rotateAt)
     let reportAt = channels[index].reception.reportDue ?? .distantFuture
     let acknowledgeAt = min(reportAt, channels[index].acknowledgmentDue ?? .distantFuture)
+    let idleAt = min(usedUntil, coolAt(index))
     let nearest = min(min(acknowledgeAt, rewindAt(index)), min(probeAt, idleAt))
     return min(nearest, channels[index].sizing.deadline)
   }
@@ -54,6 +55,13 @@ extension TunnelEngine {
   private func rewindAt(_ index: Int) -> Instant {
     guard let since = channels[index].fullSince else { return .distantFuture }
     return since + channels[index].liveness.roundTrip.timeout
+  }
+
+  /// When a NAT may have forgotten the channel's mapping: a little before it has, for what is sent then has
+  /// to reach it in time.
+  private func coolAt(_ index: Int) -> Instant {
+    guard channels[index].liveness.health == .healthy else { return .distantFuture }
+    return channels[index].liveness.lastHeard + channels[index].kind.natMemory - .seconds(2)
   }
 
   private func forgetAt(_ index: Int) -> Instant {
@@ -89,6 +97,9 @@ extension TunnelEngine {
     _ index: Int, at now: Instant, into segments: inout SegmentBatch
   ) {
     if dialer == nil && forgetAt(index) <= now { return removeChannel(index, at: now) }
+    if coolAt(index) <= now, channels[index].liveness.cool() {
+      markStale(channels[index].session)
+    }
     if rewindAt(index) <= now {
       rewind(index, into: &segments, at: now)
     }

@@ -86,6 +86,26 @@ import Wire
     #expect(liveness.health == .doubtful)
   }
 
+  /// A cold channel is probed where something is sent on it, and is healthy when it is heard.
+  @Test func coldIsNotDoubted() {
+    var liveness = Liveness(at: Self.moment(0))
+    #expect(liveness.cool() == true)
+    #expect(liveness.cool() == false)
+    #expect(liveness.health == .cold)
+    #expect(Health.healthy < .cold && .cold < .doubtful)
+    #expect(liveness.deadline(silentInterval: .seconds(1)) == .distantFuture)
+    _ = liveness.sent(at: Self.moment(100))
+    #expect(liveness.probe(at: Self.moment(350)) == .sendProbe)
+    #expect(liveness.health == .cold)
+    #expect(liveness.heard(at: Self.moment(360)) == true)
+    #expect(liveness.health == .healthy)
+    _ = liveness.cool()
+    liveness.doubt(at: Self.moment(400))
+    #expect(liveness.health == .doubtful)
+    #expect(liveness.cool() == false)
+    #expect(liveness.health == .doubtful)
+  }
+
   /// 200 ms until the report, and a round trip of 100 + 4 · 50 ms; then 1 s, and 2 s.
   @Test func patienceFollowsTheRoundTrip() {
     var liveness = Liveness(at: Self.moment(0))

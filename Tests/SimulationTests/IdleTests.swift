@@ -5,33 +5,83 @@ import Wire
 
 /// What happens when nothing happens.
 @Suite(.withoutAndWithKey) struct IdleTests {
-  @Test func aDayOfSilence() {
-    let world = World()
+  static let carriers: [[Carrier]] = [[.tcp], [.udp], [.icmp], [.tcp, .udp]]
+
+  @Test(arguments: carriers) func aDayOfSilence(_ carriers: [Carrier]) {
+    let world = World(configure: World.carriers(carriers))
     world.connect()
     let exchange = Exchange(world)
     exchange.stream(for: .seconds(1))
     world.run(for: .seconds(300))
-    #expect(world.client.channels.count == 10)
+    let all = 10 * carriers.count
+    #expect(world.client.channels.count == all)
     world.run(for: .seconds(1000))
-    #expect(world.client.channels.count == 1)
-    #expect(world.server.channels.count == 1)
+    #expect(world.client.channels.count == carriers.count)
+    #expect(world.server.channels.count == carriers.count)
     world.resetTraffic()
     world.run(for: .seconds(86_400))
-    let bytes = world.traffic[0].bytes + world.traffic[1].bytes
-    #expect(bytes < 1_000_000)
+    #expect(byteCount(world) < 1_000_000)
     #expect(world.client.disconnectedCount == 0)
-    #expect(world.client.channels.count == 1)
+    #expect(world.client.channels.count == carriers.count)
     // Traffic brings all channels back, and loses nothing.
     exchange.send(size: 100)
     world.connect()
-    #expect(world.client.channels.count == 10)
+    #expect(world.client.channels.count == all)
     expectHonest(world, exchange)
     #expect(exchange.lost == 0)
   }
 
-  /// The first channel is heard often enough for a NAT that forgets after half a minute.
-  @Test func keepsTheMappingFresh() {
-    let world = World()
+  /// Already in the first minutes, when all channels are there.
+  @Test(arguments: carriers) func sixMinutesOfSilence(_ carriers: [Carrier]) {
+    let world = World(configure: World.carriers(carriers))
+    world.connect()
+    let exchange = Exchange(world)
+    exchange.stream(for: .seconds(1))
+    world.run(for: .seconds(10))
+    world.resetTraffic()
+    world.run(for: .seconds(360))
+    #expect(byteCount(world) < 1_000_000 / 240)
+    // A keepalive is a probe, its answer, and on TCP the answer's acknowledgment.
+    #expect(world.traffic[1].pureAcknowledgments == 0)
+    let answers = carriers == [.tcp] ? world.traffic[1].packets : 0
+    #expect(world.traffic[0].pureAcknowledgments == answers)
+    expectHonest(world, exchange)
+  }
+
+  /// What passed, with Ethernet's headers.
+  private func byteCount(_ world: World) -> Int {
+    world.traffic.reduce(0) { $0 + $1.bytes + 14 * $1.packets }
+  }
+
+  /// The NAT forgets UDP and ICMP after half a minute. What the target sends then finds its way, and so does what it
+  /// sends back at once.
+  @Test(arguments: carriers, [20, 45, 300, 720, 3600])
+  func eitherSideBreaksTheSilence(_ carriers: [Carrier], _ seconds: Int) {
+    let world = World {
+      $0.carriers = carriers
+      $0.idleTimeout = .seconds(7200)
+    }
+    world.connect()
+    let exchange = Exchange(world)
+    let apps = UInt8(1)...8
+    for app in apps { exchange.send(app: app, size: 100) }
+    world.run(for: .seconds(seconds))
+    for app in apps { exchange.reply(app: app, count: 5, size: 100) }
+    world.run(for: .seconds(seconds))
+    for app in apps {
+      exchange.send(app: app, size: 100)
+      world.run(for: .milliseconds(10))
+      exchange.reply(app: app, size: 100)
+    }
+    world.run(for: .seconds(1))
+    expectHonest(world, exchange)
+    #expect(exchange.lost == 0)
+    #expect(world.client.disconnectedCount == 0)
+  }
+
+  /// One channel is heard often enough for a NAT that forgets after half a minute.
+  @Test(arguments: carriers) func keepsTheMappingFresh(_ carriers: [Carrier]) {
+    let world = World(configure: World.carriers(carriers))
     world.run(for: .seconds(2000))
     var last = world.now
     var longest = Duration.zero

@@ -28,6 +28,15 @@ public enum Carrier: String, CaseIterable, Hashable, Sendable {
     }
   }
 
+  /// How long a NAT remembers a mapping on which nothing passes: many do so no longer, whatever RFC 4787,
+  /// RFC 5508 and RFC 5382 ask for.
+  var natMemory: Duration {
+    switch self {
+    case .tcp: .seconds(600)
+    case .udp, .icmp: .seconds(30)
+    }
+  }
+
   /// Whether a run of its segments may be sent at once, where the path allows it.
   var hasRuns: Bool {
     switch self {

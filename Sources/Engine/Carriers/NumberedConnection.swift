@@ -135,8 +135,12 @@ extension TunnelEngine {
     if isElsewhere { channels[index].numbered?.elsewhere = nil }
     guard end > frames.lowerBound else { return }
     if dialer == nil { channels[index].echo?.sequence = origin.sequence }
-    noteHeard(on: index, into: &replies, at: now)
-    if isElsewhere, channels[index].tuple != tuple {
+    // What is sent on a cold channel would go to where the client was before a NAT forgot it.
+    let isLost = isElsewhere && channels[index].tuple != tuple
+    if !isLost || channels[index].liveness.health != .cold {
+      noteHeard(on: index, into: &replies, at: now)
+    }
+    if isLost {
       noteElsewhere(tuple, on: index, received: range.count, into: &replies, at: now)
     }
     noteWear(of: index, into: &replies, at: now)

@@ -249,7 +249,7 @@ extension TunnelEngine {
     counters.channelsOpened &+= 1
     channels[index].open(at: now)
     _ = channels[index].liveness.heard(at: now)
-    channels[index].keepaliveAt = now + random.jittered(keepalive)
+    beginKeepalive(index, at: now)
     if let age = configuration.rotation.age(&random) { channels[index].rotateAt = now + age }
     let previous = takeSlot(for: index, at: now)
     noteServer(of: index, at: now)

@@ -55,8 +55,11 @@ extension TunnelEngine {
         spread(session, at: now)
         return leastLoaded(session)
       }
-      // What befell this channel befalls all of its carrier, as likely as not; but to be spent is no fault.
-      let isLost = rank == .none && !channels[home.channel].allowance.isSpent
+      // What befell this channel befalls all of its carrier, as likely as not; but to be spent, or cold, is
+      // no fault.
+      let isLost =
+        rank == .none && !channels[home.channel].allowance.isSpent
+        && channels[home.channel].liveness.health != .cold
       let isBad = isLost || channels[home.channel].standing.isAvoided
       if isBad, channels[home.channel].state == .open { unwanted = channels[home.channel].kind }
     }

@@ -5,15 +5,15 @@ internal import Wire
 extension TunnelEngine {
   /// Sends the next probes of a channel's size.
   mutating func probeSize(_ index: Int, into segments: inout SegmentBatch, at now: Instant) {
+    // While nothing passes there is no need to know whether more would fit.
+    let isIdle = now - sessions[channels[index].session].lastActive > .seconds(10)
+    guard !isIdle || !channels[index].sizing.isSettled else {
+      return channels[index].sizing.postpone(to: now + .seconds(30))
+    }
     let window = channels[index].tcp?.sendRoom ?? .max
     guard channels[index].liveness.health == .healthy, !channels[index].allowance.isSpent,
       window >= channels[index].sizing.roundByteCount
     else { return channels[index].sizing.postpone(to: now + .seconds(1)) }
-    // While nothing passes there is no need to know.
-    let isIdle = now - sessions[channels[index].session].lastActive > SegmentSize.longestPause
-    guard !isIdle || !channels[index].sizing.isSettled else {
-      return channels[index].sizing.postpone(to: now + SegmentSize.longestPause)
-    }
     let round = channels[index].sizing.nextRound(
       token: UInt32(truncatingIfNeeded: random.next()),
       timeout: channels[index].liveness.roundTrip.timeout, at: now)

@@ -12,6 +12,8 @@ public struct ChannelStatus: Hashable, Sendable {
     case healthy
     /// It has carried what it may, and waits for another one to take its place.
     case spent
+    /// Nothing was heard for so long that a NAT may have forgotten it: it is used where no other is better.
+    case cold
     /// It is being probed: nothing was heard for a while, or an RST or FIN came.
     case doubtful
     /// Its probes stayed unanswered.
@@ -69,6 +71,7 @@ extension ChannelStatus.State {
     case .open:
       switch health {
       case .healthy: self = isSpent ? .spent : .healthy
+      case .cold: self = .cold
       case .doubtful: self = .doubtful
       case .silent: self = .silent
       }
