@@ -29,9 +29,9 @@ public struct Tunnel: Sendable {
     /// The family of the way between them.
     public var family: AddressFamily
     /// What `--type` says.
-    public var type = "tcp"
+    public var type: String
     /// The server's ports.
-    public var ports = "10001-10010"
+    public var ports: String
     /// More arguments for both.
     public var common: [String] = []
     /// More arguments for the server.
@@ -42,9 +42,14 @@ public struct Tunnel: Sendable {
     public var grant = Grant.all
 
     /// The defaults.
-    public init(_ protection: Protection = .plain, _ family: AddressFamily = .ipv4) {
+    public init(
+      _ protection: Protection = .plain, _ family: AddressFamily = .ipv4, type: String = "tcp",
+      ports: String = "10001-10010"
+    ) {
       self.protection = protection
       self.family = family
+      self.type = type
+      self.ports = ports
     }
 
     /// The carriers, and the key for a tunnel that has one.

@@ -1,6 +1,5 @@
-// Datagrams come through: all of them, whole, each to the app that it is for. Without a key and with
-// one, since the path of a sealed frame is another one from end to end; what mostly waits does both
-// at once.
+// Datagrams come through: all of them, whole, each to the app that it is for, by every kind of tunnel; what
+// mostly waits does several at once.
 
 import NamespaceSupport
 import Testing
@@ -10,19 +9,19 @@ extension NamespaceTests {
   @Suite(.timeLimit(.minutes(2))) struct DeliveryTests {
     @Test(arguments: [1, 16])
     func randomDatagramsArrive(endpoints: Int) async throws {
-      try await withoutAndWithKey { protection, client, server in
-        let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection))
+      try await withEveryKind { kind, client, server in
+        let tunnel = try Tunnel(from: client, to: server, kind.options)
         let apps = try (0..<endpoints).map { _ in
           try UDPSocket(in: client.namespace, remote: Tunnel.entrance)
         }
-        try converse(apps, tunnel.target, datagrams: 500, seed: UInt64(endpoints), protection)
+        try converse(apps, tunnel.target, datagrams: 500, seed: UInt64(endpoints), kind)
         try tunnel.stop()
       }
     }
 
     @Test func threeClientsOnOneHostKeepApart() async throws {
-      try await withoutAndWithKey { protection, client, server in
-        let options = Tunnel.Options(protection)
+      try await withEveryKind { kind, client, server in
+        let options = kind.options
         let tunnel = try Tunnel(from: client, to: server, options)
         let entrances = [30001, 30002].map { Endpoint(Tunnel.entrance.address, $0) }
         let others = try entrances.map {
@@ -32,7 +31,7 @@ extension NamespaceTests {
           try UDPSocket(in: client.namespace, remote: $0)
         }
         for app in apps { _ = try Tunnel.join(app, tunnel.target) }
-        try converse(apps, tunnel.target, datagrams: 500, seed: 3, protection)
+        try converse(apps, tunnel.target, datagrams: 500, seed: 3, kind)
         for other in others { #expect(try other.terminate() == .exited(0), "\(other.errors)") }
         try tunnel.stop()
       }
@@ -42,6 +41,12 @@ extension NamespaceTests {
     func twentyThousandASecondEachWay(offloads: Offloads, protection: Protection) async throws {
       try await expectTwentyThousandASecond(
         for: .seconds(10), Tunnel.Options(protection), offloads)
+    }
+
+    /// What this suite, IPv6Tests, UDPTests and ICMPTests do for some.
+    @Test(arguments: TunnelKind.usually([]), [Offloads.on, .off])
+    func twentyThousandASecondOfEveryKind(kind: TunnelKind, offloads: Offloads) async throws {
+      try await expectTwentyThousandASecond(for: .seconds(10), kind.options, offloads)
     }
 
     @Test(arguments: Protection.allCases, AddressFamily.allCases)
@@ -64,8 +69,8 @@ extension NamespaceTests {
     }
 
     @Test func datagramsBeforeTheServerAreHeldInOrder() async throws {
-      try await withoutAndWithKey { protection, client, server in
-        let options = Tunnel.Options(protection)
+      try await withEveryKind { kind, client, server in
+        let options = kind.options
         let process = try client.startRsock(Tunnel.clientArguments(to: server, options))
         let app = try UDPSocket(in: client.namespace, remote: Tunnel.entrance)
         try pause(.seconds(1))
@@ -74,7 +79,7 @@ extension NamespaceTests {
         let serving = try server.startRsock(Tunnel.serverArguments(options))
         for number in 0..<20 {
           let datagram = try target.receive(within: .seconds(3))
-          #expect(datagram?.bytes == [UInt8(number)], "\(protection)")
+          #expect(datagram?.bytes == [UInt8(number)], "\(kind.testDescription)")
         }
         #expect(try process.terminate() == .exited(0))
         #expect(try serving.terminate() == .exited(0))
@@ -86,12 +91,12 @@ extension NamespaceTests {
 /// Sends datagrams of random size and contents in random directions between the apps and the
 /// target, with 0-9 ms between them, and expects each to arrive unchanged where it belongs.
 private func converse(
-  _ apps: [UDPSocket], _ target: UDPSocket, datagrams: Int, seed: UInt64, _ protection: Protection
+  _ apps: [UDPSocket], _ target: UDPSocket, datagrams: Int, seed: UInt64, _ kind: TunnelKind
 ) throws {
   var random = SeededRandom(seed: seed)
   // The server's end can only answer, so each app speaks first.
   let flows = try apps.map { try Tunnel.join($0, target) }
-  #expect(Set(flows).count == apps.count, "\(protection): every app is a flow of its own")
+  #expect(Set(flows).count == apps.count, "\(kind.testDescription): every app is a flow of its own")
   var sentUp = [Tally](repeating: Tally(), count: apps.count)
   var sentDown = sentUp
   for _ in 0..<datagrams {
@@ -115,8 +120,8 @@ private func converse(
     var received = Tally()
     while let datagram = try app.receive(within: .milliseconds(20)) { received.add(datagram.bytes) }
     let arrived = receivedUp[flows[index], default: Tally()]
-    #expect(received == sentDown[index], "\(protection): to app \(index)")
-    #expect(arrived == sentUp[index], "\(protection): from app \(index)")
+    #expect(received == sentDown[index], "\(kind.testDescription): to app \(index)")
+    #expect(arrived == sentUp[index], "\(kind.testDescription): from app \(index)")
   }
 }
 

@@ -18,7 +18,7 @@ extension NamespaceTests {
     ) async throws {
       try await withTwoHosts(offloads: offloads) { client, server in
         let capture = try Capture(in: server.namespace, Echoes())
-        var options = options(type, protection, family)
+        var options = Tunnel.Options(protection, family, type: type)
         // Else one flow keeps to one of the carriers.
         if type != "icmp" { options.client = ["--schedule=random"] }
         let tunnel = try Tunnel(from: client, to: server, options)
@@ -43,7 +43,8 @@ extension NamespaceTests {
       try await withTwoHosts { client, server in
         try ping(from: client, to: server, family)
         let capture = try Capture(in: server.namespace, Echoes())
-        let tunnel = try Tunnel(from: client, to: server, options("icmp", .sealed, family))
+        let tunnel = try Tunnel(
+          from: client, to: server, Tunnel.Options(.sealed, family, type: "icmp"))
         let pinger = Background {
           do {
             for _ in 0..<3 {
@@ -76,7 +77,7 @@ extension NamespaceTests {
             "sysctl", "-qw", "net.ipv4.icmp_echo_ignore_all=1", "net.ipv6.icmp.echo_ignore_all=1")
         }
         let capture = try Capture(in: server.namespace, Echoes())
-        var options = options("icmp", protection)
+        var options = Tunnel.Options(protection, type: "icmp")
         options.grant = .rawOnly
         let tunnel = try Tunnel(from: client, to: server, options)
         let load = Load(size: 1000, rate: 2000, count: 4000)
@@ -93,7 +94,7 @@ extension NamespaceTests {
     @Test(arguments: ["server", "client"])
     func withoutCapabilitiesItSaysHowToGrantThem(role: String) async throws {
       try await withTwoHosts { client, server in
-        let options = options("icmp", .plain)
+        let options = Tunnel.Options(.plain, type: "icmp")
         let arguments =
           role == "server"
           ? try Tunnel.serverArguments(options).filter { !$0.hasPrefix("--ports") }
@@ -111,7 +112,7 @@ extension NamespaceTests {
       protection: Protection, family: AddressFamily
     ) async throws {
       try await withTwoHosts(offloads: .off) { client, server in
-        var options = options("icmp", protection, family)
+        var options = Tunnel.Options(protection, family, type: "icmp")
         options.common = ["--tx=raw"]
         let tunnel = try Tunnel(from: client, to: server, options)
         let load = Load(size: 1400, rate: 5000, duration: .seconds(2))
@@ -127,7 +128,8 @@ extension NamespaceTests {
       protection: Protection, family: AddressFamily
     ) async throws {
       try await withRoutedHosts { client, router, server in
-        let tunnel = try Tunnel(from: client, to: server, options("icmp", protection, family))
+        let tunnel = try Tunnel(
+          from: client, to: server, Tunnel.Options(protection, family, type: "icmp"))
         let load = Load(size: 1400, rate: 10_000, duration: .seconds(4))
         let (up, down) = try tunnel.exchange(up: load, down: load)
         #expect(up.isComplete(load), "client to server: \(up)")
@@ -142,7 +144,7 @@ extension NamespaceTests {
     @Test(arguments: Protection.allCases)
     func goesOnBehindAnotherAddress(protection: Protection) async throws {
       try await withRoutedHosts { client, router, server in
-        var options = options("icmp", protection)
+        var options = Tunnel.Options(protection, type: "icmp")
         options.common = ["-v"]
         let tunnel = try Tunnel(from: client, to: server, options)
         let chatter = Chatter(tunnel)
@@ -161,17 +163,6 @@ extension NamespaceTests {
       }
     }
 
-    @Test func returnsAfterARestartAndAnOutage() async throws {
-      try await together(
-        Protection.allCases.flatMap { protection -> [@Sendable () async throws -> Void] in
-          [
-            { try await restartServer(after: .seconds(1), options("icmp", protection)) },
-            { try await restartServer(after: .seconds(10), options("icmp", protection, .ipv6)) },
-            { try await breakLink(atClient: protection == .plain, options("icmp", protection)) },
-          ]
-        })
-    }
-
     /// Two of three are blocked on the way: neither the start nor a datagram waits for them.
     @Test(arguments: ["tcp", "udp", "icmp"])
     func oneOfThreeIsEnough(left: String) async throws {
@@ -188,7 +179,8 @@ extension NamespaceTests {
           }
           """)
         let start = now()
-        let tunnel = try Tunnel(from: client, to: server, options("tcp,udp,icmp", .sealed))
+        let tunnel = try Tunnel(
+          from: client, to: server, Tunnel.Options(.sealed, type: "tcp,udp,icmp"))
         #expect(now() - start < .seconds(2), "it starts at once: \(now() - start)")
         let load = Load(size: 1400, rate: 10_000, duration: .seconds(5))
         let (up, down) = try tunnel.exchange(up: load, down: load)
@@ -204,7 +196,7 @@ extension NamespaceTests {
       try await withTwoHosts { client, server in
         let hosts = [client, server]
         let captures = try hosts.map { try Capture(in: $0.namespace, Echoes()) }
-        let tunnel = try Tunnel(from: client, to: server, options("icmp", protection))
+        let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection, type: "icmp"))
         let load = Load(size: 1000, rate: 1000, count: 1000)
         _ = try tunnel.exchange(up: load, down: load)
         let samples = try captures.map { try $0.finish() }
@@ -232,14 +224,6 @@ extension NamespaceTests {
       }
     }
   }
-}
-
-private func options(
-  _ type: String, _ protection: Protection, _ family: AddressFamily = .ipv4
-) -> Tunnel.Options {
-  var options = Tunnel.Options(protection, family)
-  options.type = type
-  return options
 }
 
 /// Twenty pings of each of two sizes, of which none is lost.
@@ -325,11 +309,5 @@ private struct Echoes: PacketObserver {
     }
     guard isIPv4, samples[source, default: []].count < 300, bytes.byteCount <= 1500 else { return }
     samples[source, default: []].append((0..<bytes.byteCount).map { bytes.byte(at: $0) })
-  }
-}
-
-extension String {
-  fileprivate func count(of word: String) -> Int {
-    split(separator: "\n").count { $0.contains(word) }
   }
 }

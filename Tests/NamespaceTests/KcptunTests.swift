@@ -6,22 +6,13 @@ import Wire
 
 extension NamespaceTests {
   @Suite(.timeLimit(.minutes(3))) struct KcptunTests {
-    @Test(arguments: [
-      ("tcp", Protection.plain, AddressFamily.ipv4), ("tcp", .sealed, .ipv4),
-      ("udp", .plain, .ipv4), ("all", .sealed, .ipv4), ("tcp", .sealed, .ipv6),
-      ("udp", .plain, .ipv6), ("icmp", .sealed, .ipv4), ("icmp", .plain, .ipv6),
-    ])
-    func aHundredMegabytesEachWay(
-      type: String, protection: Protection, family: AddressFamily
-    ) async throws {
-      var options = Tunnel.Options(protection, family)
-      options.type = type
-      let chosen = options
-      try await withTwoHosts { try expectAHundredMegabytes(from: $0, to: $1, chosen) }
+    @Test(arguments: TunnelKind.usually(TunnelKind.some + [.tcpAndUDP]))
+    func aHundredMegabytesEachWay(kind: TunnelKind) async throws {
+      try await withTwoHosts { try expectAHundredMegabytes(from: $0, to: $1, kind.options) }
     }
 
     /// kcptun's packets have 1350 bytes: 1418 and more with the headers.
-    @Test(arguments: TunnelKind.all)
+    @Test(arguments: TunnelKind.some)
     func aHundredMegabytesWhereLargePacketsAreDropped(kind: TunnelKind) async throws {
       try await withRoutedHosts(offloads: .off, outerOffloads: .off) { client, router, server in
         try router.drop(packetsOver: 1400)

@@ -5,6 +5,8 @@ import NamespaceSupport
 import Testing
 import Wire
 
+private let range = "20000-50000"
+
 extension NamespaceTests {
   @Suite(.timeLimit(.minutes(2))) struct RangeTests {
     @Test(arguments: [
@@ -16,7 +18,8 @@ extension NamespaceTests {
     ) async throws {
       try await withTwoHosts { client, server in
         let capture = try Capture(in: server.namespace, Ports(of: server))
-        let tunnel = try Tunnel(from: client, to: server, options(type, protection, family))
+        let tunnel = try Tunnel(
+          from: client, to: server, Tunnel.Options(protection, family, type: type, ports: range))
         let load = Load(size: 1400, rate: 5_000, duration: .seconds(4))
         let (up, down) = try tunnel.exchange(up: load, down: load)
         #expect(up.isComplete(load), "client to server: \(up)")
@@ -39,7 +42,7 @@ extension NamespaceTests {
       try await withTwoHosts { client, server in
         var sizes: [Int] = []
         for ports in ["20001-20006", "20000-50000"] {
-          var options = options("all", .sealed)
+          var options = Tunnel.Options(.sealed, type: "all", ports: range)
           options.ports = ports
           options.client = ["--max-channels=6"]
           let tunnel = try Tunnel(from: client, to: server, options)
@@ -61,7 +64,8 @@ extension NamespaceTests {
           try serve("UDP-LISTEN:20000,reuseaddr", on: server),
           try serve("TCP-LISTEN:7000,reuseaddr", on: client),
         ]
-        let tunnel = try Tunnel(from: client, to: server, options("all", .sealed))
+        let tunnel = try Tunnel(
+          from: client, to: server, Tunnel.Options(.sealed, type: "all", ports: range))
         #expect(
           tunnel.server.errors.contains("listen at 1 of the ports"), "\(tunnel.server.errors)")
         programs.append(try serve("TCP-LISTEN:40000,reuseaddr", on: server))
@@ -91,11 +95,14 @@ extension NamespaceTests {
     @Test(arguments: [SIGTERM, SIGKILL])
     func nothingIsLeftBehind(signal: Int32) async throws {
       try await withTwoHosts { client, server in
-        try end(Tunnel(from: client, to: server, options("all", .sealed)), by: signal)
+        try end(
+          Tunnel(from: client, to: server, Tunnel.Options(.sealed, type: "all", ports: range)),
+          by: signal)
         #expect(try server.run("nft", "list", "ruleset") == "")
         #expect(try server.run("ss", "-Hlntu", "sport", ">=", ":10000") == "")
         let start = now()
-        let second = try Tunnel(from: client, to: server, options("all", .sealed))
+        let second = try Tunnel(
+          from: client, to: server, Tunnel.Options(.sealed, type: "all", ports: range))
         #expect(now() - start < .seconds(2), "a new start works at once")
         try second.stop()
       }
@@ -105,7 +112,10 @@ extension NamespaceTests {
       try await together(
         [("tcp", Protection.plain), ("tcp", .sealed), ("udp", .plain), ("udp", .sealed)].map {
           type, protection in
-          { try await restartServer(after: .seconds(1), options(type, protection)) }
+          {
+            try await restartServer(
+              after: .seconds(1), Tunnel.Options(protection, type: type, ports: range))
+          }
         })
     }
 
@@ -115,7 +125,7 @@ extension NamespaceTests {
       try await withTwoHosts { client, server in
         for grant in [Grant.none, .rawOnly] {
           let (status, output, errors) = try server.runRsock(
-            Tunnel.serverArguments(options(type, .sealed)), grant: grant)
+            Tunnel.serverArguments(Tunnel.Options(.sealed, type: type, ports: range)), grant: grant)
           #expect(status == .exited(77) && output == "", "\(errors)")
           #expect(errors.isOneSentence && errors.contains("setcap"), "\(errors)")
           #expect(errors.contains("--ports: 30001 ports") && errors.contains("1024"), "\(errors)")
@@ -128,7 +138,7 @@ extension NamespaceTests {
 
     @Test func whatSocketsHoldNeedsNoRules() async throws {
       try await withTwoHosts { client, server in
-        var options = options("tcp", .sealed)
+        var options = Tunnel.Options(.sealed, type: "tcp", ports: range)
         options.ports = "20000-21023"
         options.grant = .rawOnly
         let tunnel = try Tunnel(from: client, to: server, options)
@@ -138,15 +148,6 @@ extension NamespaceTests {
       }
     }
   }
-}
-
-private func options(
-  _ type: String, _ protection: Protection, _ family: AddressFamily = .ipv4
-) -> Tunnel.Options {
-  var options = Tunnel.Options(protection, family)
-  options.type = type
-  options.ports = "20000-50000"
-  return options
 }
 
 /// A program that sends back what it gets; what it does for one that is silent for 3 s ends.

@@ -9,19 +9,15 @@ import Wire
 extension NamespaceTests {
   @Suite(.timeLimit(.minutes(1))) struct RecoveryTests {
     @Test func returnsWithinTwoSecondsOfTheServersRestart() async throws {
-      try await together(
-        Protection.allCases.flatMap { protection -> [@Sendable () async throws -> Void] in
-          [
-            { try await restartServer(after: .seconds(1), Tunnel.Options(protection)) },
-            { try await restartServer(after: .seconds(10), Tunnel.Options(protection)) },
-            { try await restartServer(after: .seconds(1), Tunnel.Options(protection, .ipv6)) },
-          ]
-        })
+      try await withEveryKind { kind in
+        try await restartServer(after: .seconds(1), kind.options)
+        try await restartServer(after: .seconds(10), kind.options)
+      }
     }
 
     @Test func startsBeforeThereIsANetwork() async throws {
-      try await withoutAndWithKey { protection, client, server in
-        let options = Tunnel.Options(protection)
+      try await withEveryKind { kind, client, server in
+        let options = kind.options
         try client.setLink(up: false)
         let target = try UDPSocket(in: server.namespace, local: Tunnel.exit)
         let serving = try server.startRsock(Tunnel.serverArguments(options))
@@ -53,14 +49,9 @@ extension NamespaceTests {
     }
 
     @Test func returnsWithinASecondOfTheLink() async throws {
-      try await together(
-        Protection.allCases.flatMap { protection -> [@Sendable () async throws -> Void] in
-          [
-            { try await breakLink(atClient: true, Tunnel.Options(protection)) },
-            { try await breakLink(atClient: false, Tunnel.Options(protection)) },
-            { try await breakLink(atClient: false, Tunnel.Options(protection, .ipv6)) },
-          ]
-        })
+      try await withEveryKind { kind in
+        try await breakLink(atClient: kind.protection == .plain, kind.options)
+      }
     }
 
     /// The client wakes to a datagram and to a link that does not take one of its size any more, in

@@ -15,6 +15,14 @@ extension NamespaceTests {
         up: load, down: load, Tunnel.Options(protection), offloads: offloads, paced: true)
     }
 
+    /// Every kind of tunnel, several at once and slower.
+    @Test func ofEveryKind() async throws {
+      try await withEveryKind { kind in
+        let load = Load(size: 1400, rate: 500, duration: .seconds(3))
+        try await judge(up: load, down: load, kind.options, offloads: .off)
+      }
+    }
+
     /// The router translates IPv6 addresses, too.
     @Test(arguments: Protection.allCases)
     func bothWaysOnIPv6(protection: Protection) async throws {
@@ -22,16 +30,16 @@ extension NamespaceTests {
       try await judge(up: load, down: load, Tunnel.Options(protection, .ipv6), paced: true)
     }
 
-    @Test(arguments: Protection.allCases)
-    func twoHundredMegabytesUpOnly(protection: Protection) async throws {
+    @Test(arguments: TunnelKind.usually(TunnelKind.tcp))
+    func twoHundredMegabytesUpOnly(kind: TunnelKind) async throws {
       let load = Load(size: 1400, rate: 25_000, count: 150_000)
-      try await judge(up: load, down: nil, Tunnel.Options(protection))
+      try await judge(up: load, down: nil, kind.options)
     }
 
-    @Test(arguments: Protection.allCases)
-    func twoHundredMegabytesDownOnly(protection: Protection) async throws {
+    @Test(arguments: TunnelKind.usually(TunnelKind.tcp))
+    func twoHundredMegabytesDownOnly(kind: TunnelKind) async throws {
       let load = Load(size: 1400, rate: 25_000, count: 150_000)
-      try await judge(up: nil, down: load, Tunnel.Options(protection))
+      try await judge(up: nil, down: load, kind.options)
     }
 
     @Test(arguments: Protection.allCases)
@@ -57,8 +65,9 @@ private func judge(
     let outside = try Capture(of: Router.outside, in: router.namespace, Judges(options.protection))
     let tunnel = try Tunnel(from: client, to: server, options)
     let receipts = try tunnel.exchange(up: up, down: down)
-    if let up { #expect(receipts.up.isComplete(up), "client to server: \(receipts.up)") }
-    if let down { #expect(receipts.down.isComplete(down), "server to client: \(receipts.down)") }
+    let kind = "\(options.type), \(options.protection), \(options.family)"
+    if let up { #expect(receipts.up.isComplete(up), "\(kind), up: \(receipts.up)") }
+    if let down { #expect(receipts.down.isComplete(down), "\(kind), down: \(receipts.down)") }
     let views = [("inside", try inside.finish()), ("outside", try outside.finish())]
     for (place, judges) in views {
       #expect(judges.capture.isClean, "\(place): \(judges.capture)")

@@ -35,6 +35,11 @@ extension Receipt {
   }
 }
 
+extension String {
+  /// How many of its lines have a word.
+  func count(of word: String) -> Int { split(separator: "\n").count { $0.contains(word) } }
+}
+
 extension CapturedPacket {
   /// The packet in these bytes, whose checksums nobody has to make any more.
   static func parsing(_ bytes: [UInt8]) -> CapturedPacket? {

@@ -10,14 +10,14 @@ extension NamespaceTests {
     @Test(arguments: [
       ("udp", Protection.plain, Offloads.off, AddressFamily.ipv4), ("udp", .sealed, .on, .ipv4),
       ("all", .plain, .on, .ipv4), ("all", .sealed, .off, .ipv4), ("udp", .sealed, .off, .ipv6),
-      ("all", .plain, .on, .ipv6),
+      ("all", .plain, .on, .ipv6), ("udp", .plain, .on, .ipv6), ("all", .sealed, .off, .ipv6),
     ])
     func twentyThousandASecondEachWay(
       type: String, protection: Protection, offloads: Offloads, family: AddressFamily
     ) async throws {
       try await withTwoHosts(offloads: offloads) { client, server in
         let capture = try Capture(in: server.namespace, Datagrams())
-        var options = options(type, protection, family)
+        var options = Tunnel.Options(protection, family, type: type)
         // Else one flow keeps to one of the carriers.
         if type == "all" { options.client = ["--schedule=random"] }
         let tunnel = try Tunnel(from: client, to: server, options)
@@ -36,7 +36,7 @@ extension NamespaceTests {
     /// All of it as a user who may do nothing: no packet or raw socket, no rules, no complaint.
     @Test func udpAloneNeedsNoCapability() async throws {
       try await withoutAndWithKey { protection, client, server in
-        var options = options("udp", protection)
+        var options = Tunnel.Options(protection, type: "udp")
         options.grant = .none
         let tunnel = try Tunnel(from: client, to: server, options)
         let load = Load(size: 1000, rate: 2000, count: 4000)
@@ -62,7 +62,8 @@ extension NamespaceTests {
               try server.run("ip", "address", "add", network, "dev", Host.interface)
               let address = try #require(IPAddress(network.prefix { $0 != "/" }))
               let tunnel = try Tunnel(
-                from: client, to: server.at(address), options(type, .plain, address.family))
+                from: client, to: server.at(address),
+                Tunnel.Options(.plain, address.family, type: type))
               let load = Load(size: 1000, rate: 2000, count: 2000)
               let (up, down) = try tunnel.exchange(up: load, down: load)
               #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
@@ -72,25 +73,12 @@ extension NamespaceTests {
         })
     }
 
-    @Test func returnsAfterARestartAndAnOutage() async throws {
-      try await together(
-        Protection.allCases.flatMap { protection -> [@Sendable () async throws -> Void] in
-          [
-            { try await restartServer(after: .seconds(1), options("udp", protection)) },
-            { try await restartServer(after: .seconds(10), options("all", protection)) },
-            { try await breakLink(atClient: protection == .plain, options("udp", protection)) },
-            { try await breakLink(atClient: protection == .sealed, options("all", protection)) },
-            { try await restartServer(after: .seconds(1), options("udp", protection, .ipv6)) },
-          ]
-        })
-    }
-
     /// A strict NAT, which then gets another address, as one on a line that was cut: the channels go
     /// on behind it, and no new one is opened.
     @Test(arguments: Protection.allCases)
     func goesOnBehindAnotherAddress(protection: Protection) async throws {
       try await withRoutedHosts { client, router, server in
-        var options = options("udp", protection)
+        var options = Tunnel.Options(protection, type: "udp")
         options.common = ["-v"]
         let tunnel = try Tunnel(from: client, to: server, options)
         let load = Load(size: 1400, rate: 5000, duration: .seconds(3))
@@ -128,7 +116,7 @@ extension NamespaceTests {
           }
           """)
         let start = now()
-        let tunnel = try Tunnel(from: client, to: server, options("all", .sealed))
+        let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(.sealed, type: "all"))
         #expect(now() - start < .seconds(2), "it starts at once: \(now() - start)")
         let load = Load(size: 1400, rate: 10_000, duration: .seconds(5))
         let (up, down) = try tunnel.exchange(up: load, down: load)
@@ -144,7 +132,7 @@ extension NamespaceTests {
       try await withTwoHosts { client, server in
         let hosts = [client, server]
         let captures = try hosts.map { try Capture(in: $0.namespace, Datagrams()) }
-        let tunnel = try Tunnel(from: client, to: server, options("udp", protection))
+        let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection, type: "udp"))
         let load = Load(size: 1000, rate: 1000, count: 1000)
         _ = try tunnel.exchange(up: load, down: load)
         let samples = try captures.map { try $0.finish() }
@@ -172,14 +160,6 @@ extension NamespaceTests {
       }
     }
   }
-}
-
-private func options(
-  _ type: String, _ protection: Protection, _ family: AddressFamily = .ipv4
-) -> Tunnel.Options {
-  var options = Tunnel.Options(protection, family)
-  options.type = type
-  return options
 }
 
 /// Sends mutants from each host to the other one.
@@ -224,11 +204,5 @@ private struct Datagrams: PacketObserver {
       return
     }
     samples[source, default: []].append((0..<bytes.byteCount).map { bytes.byte(at: $0) })
-  }
-}
-
-extension String {
-  fileprivate func count(of word: String) -> Int {
-    split(separator: "\n").count { $0.contains(word) }
   }
 }
