@@ -24,6 +24,15 @@ extension Tunnel {
         to \(named(name, peer)), session \(session), \
         \(PacketSize.sentence(largestDatagram: byteCount))
         """)
+    case .proxied(let session, let name, let port, let hasOthers):
+      let remedy =
+        hasOthers
+        ? "they go by its other channels instead" : "start the client with --type=udp or --type=all"
+      log.warning(
+        """
+        on the way to \(named(name, peer)), session \(session), something ends TCP connections to port \(port), \
+        as a transparent proxy or a TCP accelerator does, and datagrams are lost there: \(remedy)
+        """)
     case .versionMismatch(let remote, let version):
       log.error("\(remote) speaks version \(version) of the protocol, which this rsock does not")
     case .cipherMismatch(let remote):

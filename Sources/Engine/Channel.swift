@@ -113,6 +113,9 @@ struct Channel: ~Copyable {
   /// What arrived, and what the peer is to be told of it.
   var reception = Reception()
   var incoming = NumberWindow()
+  /// Whether something on the way ends its TCP connection: what was seen of that, and who is sure of it.
+  var proxySigns = ProxySigns()
+  var proxyFinder = ProxyFinder.nobody
   private var nextPlainNumber: UInt64 = 0
   /// When what was received is to be acknowledged at the latest.
   var acknowledgmentDue: Instant?
@@ -171,6 +174,9 @@ struct Channel: ~Copyable {
 
   /// Whether it is a dial whose server has not answered with its Hello.
   var isDialling: Bool { state == .synSent || state == .helloSent }
+
+  /// Whether something on the way ends its TCP connection.
+  var isProxied: Bool { proxyFinder != .nobody }
 
   /// The most bytes of frames in a segment.
   var segmentSize: Int { max(0, sizing.size &- headerByteCount) }

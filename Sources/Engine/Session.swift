@@ -18,6 +18,9 @@ struct Session {
   var isStale = false
   /// Channels by id that an RST or FIN has hit, to be named to the peer on a healthy channel.
   var suspects: [UInt32] = []
+  /// Where TCP connections are ended on the way, and whether that was told.
+  var proxiedPorts = ProxiedPorts()
+  var hasToldProxy = false
   var flowCount = 0
   var scheduler: Scheduler
   /// The number of the next datagram that is cut, or sent on two channels. A server draws the first one:

@@ -217,8 +217,7 @@ extension TunnelEngine {
   mutating func heedHint(on index: Int, into segments: inout SegmentBatch, at now: Instant) {
     counters.drop(.foreignReset)
     switch channels[index].state {
-    case .open:
-      if suspect(index, at: now) { report(index, into: &segments, at: now) }
+    case .open: distrust(index, into: &segments, at: now)
     case .helloSent, .unconfirmed: channels[index].hasEarlyWarning = true
     case .synSent, .closing, .lingering: break
     }
@@ -228,8 +227,12 @@ extension TunnelEngine {
   mutating func heedEarlyWarning(
     of index: Int, into segments: inout SegmentBatch, at now: Instant
   ) {
-    guard channels[index].hasEarlyWarning, suspect(index, at: now) else { return }
-    report(index, into: &segments, at: now)
+    if channels[index].hasEarlyWarning { distrust(index, into: &segments, at: now) }
+  }
+
+  /// Doubts the channel, and names it to the peer.
+  mutating func distrust(_ index: Int, into segments: inout SegmentBatch, at now: Instant) {
+    if suspect(index, at: now) { report(index, into: &segments, at: now) }
   }
 
   /// Names the channel to the peer.

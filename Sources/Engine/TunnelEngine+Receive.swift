@@ -77,6 +77,8 @@ extension TunnelEngine {
   private struct Arrival {
     let channel: Int
     let header: TCPHeader
+    /// How many bytes of options lie in front of the payload.
+    let optionLength: Int
     /// Where its payload lies in the batch.
     let payload: Range<Int>
     /// What GRO merged, in bytes of payload each; 0 where it merged nothing.
@@ -132,6 +134,7 @@ extension TunnelEngine {
       return .segment(
         Arrival(
           channel: channel, header: segment.header,
+          optionLength: segment.headerLength &- TCPHeader.byteCount,
           payload: start..<start &+ segment.payload.byteCount, mergedSize: slot.segmentSize))
     }
     if listener != nil {
@@ -175,11 +178,21 @@ extension TunnelEngine {
       return counters.drop(.outsideWindow)
     }
     channels[index].received.count(segments: arrival.segmentCount, bytes: payload.count)
+    if payload.isEmpty || arrival.optionLength > 0 {
+      let options = payload.lowerBound &- arrival.optionLength..<payload.lowerBound
+      lookForProxy(header, options: packets.bytes(options), on: index, into: &replies, at: now)
+    }
     if channels[index].tcp?.acknowledge(header) == true { channels[index].fullSince = nil }
+    let (cut, repeated) = (counters[.truncatedFrame], counters[.repeatedFrame])
     let end = receiveFrames(
       in: payload, from: header.sequence, of: &packets, on: index, into: &datagrams,
       replies: &replies, at: now)
     guard channels.contains(index) else { return }
+    if end < payload.upperBound {
+      noteUnread(
+        header, payload: payload, from: end, isCut: counters[.truncatedFrame] != cut,
+        isRepeated: counters[.repeatedFrame] != repeated, on: index, into: &replies, at: now)
+    }
     if end > payload.lowerBound {
       let length = UInt32(truncatingIfNeeded: end &- payload.lowerBound)
       channels[index].tcp?.received(upTo: header.sequence &+ length)

@@ -12,30 +12,41 @@ extension TunnelEngine {
     return !sessions[session].candidates.isEmpty
   }
 
-  /// The open channels of the best health are the candidates, of these the ones that are not spent: one
-  /// that is being probed carries nothing while others are healthy, and when all are silent all are tried.
+  /// The open channels against which the least speaks are the candidates: one that is being probed
+  /// carries nothing while others are healthy, and when all are silent all are tried.
   private mutating func refreshCandidates(_ session: Int) {
     let was = sessions[session].health
-    var best = (health: Health.silent, isSpent: true)
+    var least = Int.max
     sessions[session].candidates.removeAll(keepingCapacity: true)
     for index in sessions[session].channels where channels[index].state == .open {
-      let (health, isSpent) = (channels[index].liveness.health, channels[index].allowance.isSpent)
-      if health > best.health || health == best.health && isSpent && !best.isSpent { continue }
-      if health < best.health || isSpent != best.isSpent {
-        sessions[session].candidates.removeAll(keepingCapacity: true)
-        best = (health, isSpent)
-      }
+      let demerits = demerits(of: index)
+      guard demerits <= least else { continue }
+      if demerits < least { sessions[session].candidates.removeAll(keepingCapacity: true) }
+      least = demerits
       sessions[session].candidates.append(index)
     }
-    sessions[session].health = best.health
+    sessions[session].health =
+      sessions[session].candidates.first.map { channels[$0].liveness.health } ?? .silent
     sessions[session].isStale = false
     refreshChosen(session)
-    if was == .silent && best.health != .silent {
+    let health = sessions[session].health
+    if was == .silent && health != .silent {
       sessions[session].wasConnected = true
+      // It may be another network now.
+      sessions[session].proxiedPorts = ProxiedPorts()
       events.append(.connected(sessions[session].id, keyName: sessions[session].keyName))
-    } else if was != .silent && best.health == .silent && !isClosing {
+    } else if was != .silent && health == .silent && !isClosing {
       events.append(.disconnected(sessions[session].id, keyName: sessions[session].keyName))
     }
+  }
+
+  /// What speaks against sending on an open channel, the graver the higher: its health, that it is spent,
+  /// that it is proxied. Copies go on proxied ones as well, or they might have no other way.
+  private func demerits(of index: Int) -> Int {
+    let isRedundant = sessions[channels[index].session].scheduler.schedule == .redundant
+    return channels[index].liveness.health.rawValue << 2
+      | (channels[index].allowance.isSpent ? 2 : 0)
+      | (channels[index].isProxied && !isRedundant ? 1 : 0)
   }
 
   /// A channel was heard that was not healthy, or is new.

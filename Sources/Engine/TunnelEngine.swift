@@ -109,6 +109,10 @@ public enum Event: Hashable, Sendable {
   /// So large datagrams travel whole on every channel of the session, in bytes; the first time, and
   /// where it is another number than before. On a server with keys, `keyName` is that of the client's.
   case largestDatagram(SessionID, keyName: String?, byteCount: Int)
+  /// Something on the way ends the session's TCP connections to this port of the server's, and so loses
+  /// datagrams; told once. `hasOthers`: the session has other carriers than fake TCP. On a server with keys,
+  /// `keyName` is that of the client's.
+  case proxied(SessionID, keyName: String?, port: UInt16, hasOthers: Bool)
   /// The other side speaks another version of the protocol; told once.
   case versionMismatch(remote: Endpoint, version: UInt8)
   /// The other side takes no cipher that this one takes; told once.

@@ -75,7 +75,7 @@ public struct TCPSegment: ~Escapable {
   }
 }
 
-/// The options of a SYN or SYN-ACK that matter to us.
+/// The options that matter to us: a SYN's or SYN-ACK's, and one of the segments behind them.
 public struct TCPOptions: Hashable, Sendable {
   /// Maximum segment size (RFC 9293, section 3.7.1): the largest payload, without options, that
   /// the sender of the option can receive, in bytes; nil where absent.
@@ -84,6 +84,8 @@ public struct TCPOptions: Hashable, Sendable {
   public var windowScale: UInt8?
   /// Whether the sender of the option understands selective acknowledgments (RFC 2018, section 2).
   public var permitsSelectiveAcknowledgment: Bool
+  /// Whether there are selective acknowledgments (RFC 2018, section 3): blocks received behind a hole.
+  public var acknowledgesSelectively = false
 
   /// Options from their values.
   public init(
@@ -115,6 +117,7 @@ public struct TCPOptions: Hashable, Sendable {
         if size != 0 { maximumSegmentSize = size }
       case (3, 3): windowScale = min(bytes.byte(at: offset &+ 2), 14)
       case (4, 2): permitsSelectiveAcknowledgment = true
+      case (5, 10...): acknowledgesSelectively = true
       default: break
       }
       offset &+= length

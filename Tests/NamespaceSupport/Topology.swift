@@ -84,6 +84,41 @@ public struct Router: Sendable {
         + "meta length > \(size) drop; }; }")
   }
 
+  /// Ends the TCP connections that go through it to these ports of the server, and opens others to there:
+  /// a transparent proxy of kernel TCPs and socat(1), as long as its processes are held.
+  public func endConnections(
+    to server: Host, ports: ClosedRange<UInt16>, _ family: AddressFamily = .ipv4
+  ) throws -> [ChildProcess] {
+    let (suffix, name) =
+      family == .ipv4 ? ("4", "\(server.address)") : ("6", "[\(server.address6)]")
+    let programs = try ports.map { port in
+      try namespace.start(
+        "socat", "TCP\(suffix)-LISTEN:\(port + 10_000),fork,reuseaddr",
+        "TCP\(suffix):\(name):\(port)")
+    }
+    try wait(for: "the proxy") {
+      try namespace.run("ss", "-lnt").split(separator: "\n").count > ports.count
+    }
+    let rules = ports.map {
+      "iifname \(Self.inside) tcp dport \($0) redirect to :\($0 + 10_000);"
+    }
+    try namespace.run(
+      "nft",
+      "table inet proxy { chain pre { type nat hook prerouting priority -100; "
+        + rules.joined(separator: " ") + " }; }")
+    return programs
+  }
+
+  /// Loses so many of a thousand TCP segments of the client's wire, each way.
+  public func loseSegments(perMille: Int, of client: Host) throws {
+    for (place, device) in [(namespace, Self.inside), (client.namespace, Host.interface)] {
+      try place.run(
+        "nft",
+        "table netdev lossy { chain i { type filter hook ingress device \(device) priority 0; "
+          + "meta l4proto tcp numgen random mod 1000 < \(perMille) drop; }; }")
+    }
+  }
+
   /// How many packets its connection tracking called invalid.
   public func invalidPackets() throws -> Int { try counter("invalid") }
   /// How many RSTs it has forwarded or sent.

@@ -254,6 +254,7 @@ struct StatusReport: Decodable {
     var local: String
     var remote: String
     var state: String
+    var proxied: Bool?
     var loss: Double?
     var share: Double
     var sent: Sums

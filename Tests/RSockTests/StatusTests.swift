@@ -67,6 +67,14 @@ import Testing
     #expect(lines.allSatisfy { !$0.unicodeScalars.contains("\u{1b}") })
   }
 
+  @Test("A channel whose TCP connection is ended on the way says so") func proxied() throws {
+    let program = try Self.program(
+      Self.channels.replacing("\"age\":65.2", with: "\"proxied\":true,\"age\":65.2"))
+    #expect(program.sessions?[0].channels.map(\.proxied) == [true, nil])
+    let lines = StatusTable(program).text.split(separator: "\n")
+    #expect(lines.count { $0.contains(" tcp      proxied ") } == 1)
+  }
+
   @Test("A server without a key is open to anyone, and says so") func open() throws {
     var program = try Self.program("")
     program.role = "server"

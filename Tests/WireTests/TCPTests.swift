@@ -203,6 +203,16 @@ private func tcpChecksum(of bytes: RawSpan) -> UInt16 {
     #expect(Self.parse("fe04 beef 020405b4 0402 030307") == .ofKernel)
   }
 
+  /// A pair of edges is 8 bytes (RFC 2018, section 3).
+  @Test func selectiveAcknowledgments() {
+    #expect(Self.parse("0101 050a 0000000100000002").acknowledgesSelectively)
+    #expect(
+      Self.parse("0101 0512 00000001000000020000000300000004").acknowledgesSelectively)
+    #expect(!Self.parse("0101 050a 00000001000000").acknowledgesSelectively)
+    #expect(!Self.parse("0502 0402").acknowledgesSelectively)
+    #expect(!Self.parse("020405b4 0402").acknowledgesSelectively)
+  }
+
   @Test func valuesAreThoseThatKernelsTake() {
     #expect(Self.parse("03030f").windowScale == 14)
     #expect(Self.parse("0303ff").windowScale == 14)

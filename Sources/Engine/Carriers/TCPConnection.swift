@@ -141,6 +141,11 @@ struct TCPConnection: Sendable {
       && sequence.sequenceDistance(from: sendHighest) < 0
   }
 
+  /// Whether an acknowledgment is no news although something is in flight.
+  func isRepeated(_ acknowledgment: UInt32) -> Bool {
+    acknowledgment == sendUnacknowledged && sendNext != sendUnacknowledged
+  }
+
   /// Takes the acknowledgment and window of an acceptable segment. True where it was news.
   mutating func acknowledge(_ header: TCPHeader) -> Bool {
     let scale = isScaled ? Int(TCPProfile.windowScale) : 0

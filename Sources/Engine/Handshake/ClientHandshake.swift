@@ -256,6 +256,7 @@ extension TunnelEngine {
     // The first frame tells the server that its Hello arrived, and measures the path.
     sendProbe(on: index, into: &segments, at: now)
     becameHealthy(index, into: &segments, at: now)
+    recallProxy(of: index, at: now)
     if let previous { closeChannel(previous, at: now, into: &segments) }
     heedEarlyWarning(of: index, into: &segments, at: now)
     sizeChanged(index, at: now)

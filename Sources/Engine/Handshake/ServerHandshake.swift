@@ -281,6 +281,7 @@ extension TunnelEngine {
     channels[index].liveness.measuredAtMost(now - channels[index].liveness.lastHeard)
     sendProbe(on: index, into: &segments, at: now)
     becameHealthy(index, into: &segments, at: now)
+    recallProxy(of: index, at: now)
     heedEarlyWarning(of: index, into: &segments, at: now)
     sizeChanged(index, at: now)
     return true

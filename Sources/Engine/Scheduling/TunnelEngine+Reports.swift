@@ -5,9 +5,13 @@ internal import Wire
 extension TunnelEngine {
   /// Tells the peer what arrived on the channel. Takes the place of the acknowledgment that is due.
   mutating func sendReport(on index: Int, into segments: inout SegmentBatch, at now: Instant) {
+    if let received = channels[index].tcp?.receiveNext {
+      channels[index].proxySigns.noteReport(
+        received: received, roundTrip: channels[index].liveness.roundTrip.longest, at: now)
+    }
     let report = ReceiverReport(
       tally: channels[index].reception.report(), highest: channels[index].highestReceived,
-      isProxied: false)
+      isProxied: channels[index].proxyFinder == .thisEnd)
     sendFrame(.report, report.words.span.octets, on: index, into: &segments, at: now)
   }
 
@@ -20,6 +24,7 @@ extension TunnelEngine {
     guard let report = ReceiverReport(parsing: payload),
       let isNews = channels[index].delivery.take(report, next: next, mask: mask)
     else { return counters.drop(.badReport) }
+    if report.isProxied { noteProxied(index, by: .peer, at: now) }
     guard isNews else { return }
     // That a probe of the packet size does not arrive is no fault of the channel.
     let missing = channels[index].delivery.missing

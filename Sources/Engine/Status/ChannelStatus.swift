@@ -30,6 +30,9 @@ public struct ChannelStatus: Hashable, Sendable {
   public let tuple: FourTuple
   /// What it is good for.
   public let state: State
+  /// Whether something on the way ends its TCP connection, so that it is used only where no other one is as
+  /// healthy.
+  public let isProxied: Bool
   /// How long it has been open; nil where it has not opened yet.
   public let age: Duration?
   /// How long nothing valid has been received on it.
@@ -53,6 +56,7 @@ extension ChannelStatus {
     carrier = channel.kind
     tuple = channel.tuple
     state = State(channel.state, channel.liveness.health, isSpent: channel.allowance.isSpent)
+    isProxied = channel.isProxied
     age = channel.openedAt.map { now - $0 }
     silence = now - channel.liveness.lastHeard
     roundTrip = channel.liveness.roundTrip.smoothed

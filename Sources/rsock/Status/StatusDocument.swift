@@ -92,6 +92,8 @@ struct ChannelDocument: Codable, Hashable {
   var local: String
   var remote: String
   var state: String
+  /// Only where it is.
+  var proxied: Bool?
   var age: Double?
   var silence: Double
   var roundTrip: Double?
@@ -108,6 +110,7 @@ struct ChannelDocument: Codable, Hashable {
     local = "\(status.tuple.local)"
     remote = "\(status.tuple.remote)"
     state = status.state.rawValue
+    proxied = status.isProxied ? true : nil
     age = status.age?.seconds
     silence = status.silence.seconds
     roundTrip = status.roundTrip?.seconds

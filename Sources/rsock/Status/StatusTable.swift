@@ -103,7 +103,8 @@ struct StatusTable {
 
   private static func cells(_ channel: ChannelDocument) -> [String] {
     [
-      channel.carrier, channel.state,
+      channel.carrier,
+      channel.proxied == true && channel.state == "healthy" ? "proxied" : channel.state,
       String(
         channel.local[(channel.local.lastIndex(of: ":") ?? channel.local.startIndex)...]
           .dropFirst()),

@@ -257,7 +257,7 @@ final class Host {
       case .channelMoved(let channel, let tuple): channels[channel] = tuple
       case .channelClosed(let channel, _): channels[channel] = nil
       case .flowClosed, .connected, .disconnected, .unanswered, .sessionEnded, .versionMismatch,
-        .cipherMismatch, .largestDatagram, .stranger, .serverAnswered:
+        .cipherMismatch, .largestDatagram, .stranger, .serverAnswered, .proxied:
         break
       }
     }

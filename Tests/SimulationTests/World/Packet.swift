@@ -196,7 +196,7 @@ struct Packet {
   /// A segment without payload, as a forger or a middlebox makes it.
   static func bare(
     from source: Endpoint, to destination: Endpoint, sequence: UInt32, acknowledgment: UInt32,
-    flags: TCPFlags, window: UInt16 = 1000, payload: [UInt8] = []
+    flags: TCPFlags, window: UInt16 = 1000, options: [UInt8] = [], payload: [UInt8] = []
   ) -> Packet {
     var packet = empty(from: source.address, to: destination.address, protocolNumber: 6, room: 20)
     let start = packet.tcpStart
@@ -204,9 +204,9 @@ struct Packet {
       TCPHeader(
         sourcePort: source.port, destinationPort: destination.port, sequence: sequence,
         acknowledgment: acknowledgment, flags: flags, window: window
-      ).emit(into: &span, at: start, checksum: 0)
+      ).emit(into: &span, at: start, optionLength: options.count, checksum: 0)
     }
-    packet.bytes += payload
+    packet.bytes += options + payload
     packet.complete()
     return packet
   }
