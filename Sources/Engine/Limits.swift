@@ -25,6 +25,8 @@ public struct EngineLimits: Hashable, Sendable {
   /// Sessions of a server with datagrams of which pieces are missing; each holds up to
   /// `PieceRing.byteCount` bytes.
   var reassemblies = 32
+  /// Sessions whose spread flows are paced; each holds up to `PacedQueue.byteCount` bytes.
+  var pacedSessions = 64
   /// Names of channels in one suspect frame, and in the list that it is made from.
   var suspects = 64
   /// Frames that one key seals before its channel is replaced, and before it is not used any more:

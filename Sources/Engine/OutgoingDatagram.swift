@@ -26,6 +26,8 @@ struct OutgoingDatagram {
   let id: UInt16
   /// Nil where it is sent once.
   let copy: Copy?
+  /// Whether it was held back: it lies in memory that is used again before it is sent.
+  var hasWaited = false
 
   /// What stands in front of it where it is sent whole.
   @inline(__always) var prefix: FramePrefix {

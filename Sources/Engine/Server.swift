@@ -249,6 +249,7 @@ extension TunnelEngine {
       events.append(.sessionEnded(sessions[index].id, keyName: sessions[index].keyName))
     }
     timers.cancel(.session(index))
+    timers.cancel(.pacing(index))
     reassembly.remove(session: index)
     sessions.remove(index)
     sessions.recycle(index)

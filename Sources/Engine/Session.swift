@@ -3,7 +3,7 @@
 internal import Wire
 
 /// One session. A client has exactly one, a server one a client.
-struct Session {
+struct Session: ~Copyable {
   let id: SessionID
   /// Server: the name of the key that it belongs to; nil without a key.
   let keyName: String?
@@ -23,6 +23,8 @@ struct Session {
   var hasToldProxy = false
   var flowCount = 0
   var scheduler: Scheduler
+  /// What waits since the session is paced; nil where nothing does.
+  var waiting: PacedQueue?
   /// The number of the next datagram that is cut, or sent on two channels. A server draws the first one:
   /// what it sends after a restart must not look like what it sent before.
   var nextNumber: UInt32

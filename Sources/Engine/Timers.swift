@@ -9,6 +9,8 @@ enum TimerKey: Hashable, Sendable {
   case channel(Int)
   case session(Int)
   case flow(Int)
+  /// What waits of a session's datagrams.
+  case pacing(Int)
   case dialer
   /// The next address of the server's.
   case race
@@ -17,12 +19,13 @@ enum TimerKey: Hashable, Sendable {
   /// The timer as a small number.
   fileprivate var number: Int {
     switch self {
-    case .channel(let index): index &* 4
-    case .session(let index): index &* 4 &+ 1
-    case .flow(let index): index &* 4 &+ 2
-    case .dialer: 3
-    case .reassembly: 7
-    case .race: 11
+    case .channel(let index): index &* 5
+    case .session(let index): index &* 5 &+ 1
+    case .flow(let index): index &* 5 &+ 2
+    case .pacing(let index): index &* 5 &+ 3
+    case .dialer: 4
+    case .reassembly: 9
+    case .race: 14
     }
   }
 }

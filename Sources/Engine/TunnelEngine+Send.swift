@@ -77,7 +77,7 @@ extension TunnelEngine {
     sessions[session].lastSent = now
   }
 
-  private mutating func put(
+  mutating func put(
     _ datagram: OutgoingDatagram, in datagrams: inout PacketBatch, run: inout OpenRun?,
     into segments: inout SegmentBatch, at now: Instant
   ) {
@@ -90,13 +90,14 @@ extension TunnelEngine {
       guard hasCandidate(flows[flow].session) else {
         return hold(datagram, in: datagrams, at: now)
       }
+      if waits(datagram, in: datagrams, at: now) { return }
       guard let channel = pickChannel(for: datagram, size, at: now) else {
         return counters.drop(.windowFull)
       }
       guard size <= channels[channel].segmentSize else {
         return cut(datagram, on: channel, in: &datagrams, run: &run, into: &segments, at: now)
       }
-      begin(&run, on: channel, for: flow, into: &segments)
+      begin(&run, on: channel, for: flow, into: &segments, at: now)
     }
     guard add(datagram, prefix, in: &datagrams, to: &run, into: &segments) else {
       return counters.drop(.batchFull)
@@ -129,24 +130,25 @@ extension TunnelEngine {
   }
 
   /// The payload is sealed where it lies. That of a first copy is copied before: the second copy needs it
-  /// as it is.
+  /// as it is. So is what was held back.
   @inline(__always)
   private mutating func appendFrame(
     _ datagram: OutgoingDatagram, _ prefix: FramePrefix, in datagrams: inout PacketBatch,
     on index: Int, into segments: inout SegmentBatch
   ) -> Bool {
     let payload = datagram.payload
+    let isCopied = datagram.hasWaited || sealsFrames && datagram.copy?.turn == .first
+    guard !isCopied else {
+      return appendFrame(
+        prefix.type, prefix, flow: datagram.id, copying: datagrams.bytes(payload), on: index,
+        into: &segments)
+    }
     guard let number = channels[index].cipher?.nextLowNumber else {
       let header = channels[index].nextFrame(
         prefix.type, length: prefix.byteCount &+ payload.count, flow: datagram.id)
       guard segments.appendFrame(header, prefix: prefix, payload: payload) else { return false }
       channels[index].delivery.sent.add(FrameHeader.byteCount &+ Int(header.length))
       return true
-    }
-    guard datagram.copy?.turn != .first else {
-      return appendFrame(
-        prefix.type, prefix, flow: datagram.id, copying: datagrams.bytes(payload), on: index,
-        into: &segments)
     }
     guard
       let place = segments.appendSealed(
@@ -179,11 +181,13 @@ extension TunnelEngine {
   }
 
   mutating func begin(
-    _ run: inout OpenRun?, on channel: Int, for flow: Int, into segments: inout SegmentBatch
+    _ run: inout OpenRun?, on channel: Int, for flow: Int, into segments: inout SegmentBatch,
+    at now: Instant
   ) {
     guard beginRun(on: channel, isControl: false, into: &segments) else { return }
+    let paced = pacedLimit(of: channel, for: flow, at: now)
     run = OpenRun(
-      channel: channel, flow: flow, room: channels[channel].sendRoom,
+      channel: channel, flow: flow, room: min(channels[channel].sendRoom, paced),
       limit: channels[channel].runLimit, segmentLimit: channels[channel].segmentSize)
   }
 

@@ -21,6 +21,7 @@ extension TunnelEngine {
         if channels.contains(index) { reschedule(index, at: now) }
       case .flow(let index): expireFlow(index, at: now)
       case .session(let index): expireSession(index, at: now)
+      case .pacing(let index): sendWaiting(of: index, into: &segments, at: now)
       case .reassembly:
         if let next = reassembly.expire(at: now, &counters) {
           timers.schedule(.reassembly, at: next)
@@ -195,7 +196,7 @@ extension TunnelEngine {
   mutating func removeFlow(_ index: Int, at now: Instant) {
     let flow = flows[index]
     sessions[flow.session].flowCount -= 1
-    forgetCourse(of: flow)
+    forgetCourse(of: flow, at: now)
     flows.remove(index)
     timers.cancel(.flow(index))
     if dialer != nil {

@@ -144,6 +144,8 @@ public struct TunnelEngine: ~Copyable {
   var flows = FlowTable()
   var timers = TimerQueue()
   var reassembly: Reassembly
+  /// How many sessions have a pace.
+  var pacedCount = 0
   var events: [Event] = []
   private var eventsTaken = 0
 

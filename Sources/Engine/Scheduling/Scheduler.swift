@@ -18,6 +18,10 @@ struct Scheduler: Sendable {
   var lastLossy: Instant
   /// How many flows are spread.
   var spreadCount = 0
+  /// When the last of them began to be.
+  var spreadAt = Instant(nanoseconds: 0)
+  /// How evenly those are sent; nil where they are sent as they come.
+  var pace: Pace?
 
   init(_ schedule: Schedule, at now: Instant) {
     self.schedule = schedule
@@ -27,6 +31,11 @@ struct Scheduler: Sendable {
 
   /// Whether any flow is spread.
   var isSpread: Bool { spreadCount > 0 }
+
+  /// Whether what is spread may be paced. First the shares get a second to follow what passes.
+  func mayPace(at now: Instant) -> Bool {
+    isSpread && schedule == .adaptive && now - spreadAt >= .seconds(1)
+  }
 }
 
 /// How a flow goes.

@@ -18,9 +18,6 @@ struct Standing: Sendable {
   var evidence = Evidence()
   /// The frames of the reports since the last judgement.
   var recent = (sent: UInt64(0), arrived: UInt64(0))
-  /// Bytes a second that arrived by the last report.
-  private(set) var rate = 0.0
-  private var reportedAt: Instant?
   /// How much of the load it is to have, beside others; their mean is 1.
   var share = 1.0
   /// Bytes sent on it, each divided by the share of its time: where flows are spread, the channel with
@@ -47,36 +44,41 @@ struct Standing: Sendable {
     evidence.add(sent: interval.sent, arrived: interval.arrived, at: now)
     recent.sent &+= interval.sent
     recent.arrived &+= interval.arrived
-    if let reportedAt, reportedAt < now {
-      rate = Double(interval.bytes) * 1e9 / Double(now.nanoseconds &- reportedAt.nanoseconds)
-    }
-    reportedAt = now
   }
 
   /// Notes that so many bytes were sent.
   @inline(__always)
   mutating func carried(_ byteCount: Int) { load += Double(byteCount) / share }
 
-  /// Forgets losses.
+  /// Forgets losses, and what they did to its share.
   mutating func pardon() {
+    forgetLosses()
+    share = 1
+  }
+
+  /// Forgets losses.
+  mutating func forgetLosses() {
     evidence = Evidence()
     recent = (0, 0)
-    share = 1
     strikes = 0
     isAvoided = false
   }
 
+  /// What arrived since the last judgement of its share.
+  var arrivals: Double { share * Double(recent.arrived) / Double(recent.sent) }
+
   /// Compares its losses with the best channel's. Gives by how much it loses more, 0 where that is not
   /// sure. Two strikes in a row make flows leave it. Where they are spread its load may be the cause, so
-  /// it takes twelve, and that others lose nothing or that its share is small.
-  mutating func judge(against best: Evidence, isSpread: Bool) -> Double {
+  /// it takes twelve, and that others lose nothing or that its share is small; where clumps are
+  /// smoothed others may lose nothing though load is the cause.
+  mutating func judge(against best: Evidence, isSpread: Bool, isSmoothed: Bool) -> Double {
     guard evidence.exceeds(best, by: Self.tolerance) else {
       strikes = 0
       return 0
     }
     strikes += evidence.exceeds(best, by: Self.heavy) ? 2 : 1
     if isSpread {
-      let hasOtherCause = share < Self.small || best.loss < Scheduler.lossLimit
+      let hasOtherCause = share < Self.small || !isSmoothed && best.loss < Scheduler.lossLimit
       if strikes >= 12, hasOtherCause { isAvoided = true }
     } else if strikes >= 2 {
       isAvoided = true

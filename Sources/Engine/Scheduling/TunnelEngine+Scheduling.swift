@@ -19,7 +19,7 @@ extension TunnelEngine {
     guard flows[flow].course.isSpread else { return home(of: flow, at: now) }
     let lastLossy = sessions[session].scheduler.lastLossy
     if flows[flow].course.gather(lastLossy: lastLossy, at: now) {
-      sessions[session].scheduler.spreadCount -= 1
+      endSpread(session, at: now)
       refreshChosen(session)
       return home(of: flow, at: now)
     }
@@ -98,7 +98,7 @@ extension TunnelEngine {
     return best.channel
   }
 
-  private func leastLoaded(_ session: Int) -> Int {
+  func leastLoaded(_ session: Int) -> Int {
     var best = sessions[session].scheduler.chosen[0]
     for index in sessions[session].scheduler.chosen
     where channels[index].standing.load < channels[best].standing.load { best = index }
@@ -109,6 +109,8 @@ extension TunnelEngine {
   /// load says little of what it will lose under its part.
   private mutating func spread(_ session: Int, at now: Instant) {
     sessions[session].scheduler.spreadCount += 1
+    sessions[session].scheduler.spreadAt = now
+    sessions[session].scheduler.pace?.restart(at: now)
     sessions[session].scheduler.lastLossy = now
     for index in sessions[session].channels {
       channels[index].standing.pardon()
@@ -118,9 +120,9 @@ extension TunnelEngine {
   }
 
   /// A flow is gone.
-  mutating func forgetCourse(of flow: Flow) {
+  mutating func forgetCourse(of flow: Flow, at now: Instant) {
     guard flow.course.isSpread else { return }
-    sessions[flow.session].scheduler.spreadCount -= 1
+    endSpread(flow.session, at: now)
   }
 }
 
@@ -145,15 +147,26 @@ extension TunnelEngine {
     }
     compareRoundTrips(session, into: &segments, at: now)
     noteLosses(session, at: now)
-    let isSpread = sessions[session].scheduler.isSpread
-    if let best = bestEvidence(session) {
-      for index in sessions[session].candidates where channels[index].standing.recent.sent > 0 {
-        let excess = channels[index].standing.judge(against: best, isSpread: isSpread)
-        if !isSpread { channels[index].standing.share *= 1 - excess }
-      }
-    }
+    judgeLosses(session, at: now)
     shift(session)
     refreshChosen(session)
+  }
+
+  /// What a channel loses more than the best one is its share's fault; what all lose, the pace's.
+  private mutating func judgeLosses(_ session: Int, at now: Instant) {
+    guard let best = bestEvidence(session) else { return }
+    let isSpread = sessions[session].scheduler.isSpread
+    let isSmoothed = sessions[session].scheduler.pace?.isSmoothing == true
+    var (sent, lost) = (0.0, 0.0)
+    for index in sessions[session].candidates where channels[index].standing.recent.sent > 0 {
+      let excess = channels[index].standing.judge(
+        against: best, isSpread: isSpread, isSmoothed: isSmoothed)
+      if !isSpread { channels[index].standing.share *= 1 - excess }
+      let recent = channels[index].standing.recent
+      sent += Double(recent.sent)
+      lost += Double(recent.sent) * (1 - excess) - Double(recent.arrived)
+    }
+    adjustPace(session, sent: sent, lost: lost, at: now)
   }
 
   /// What the best channel loses that a flow could move to. Where flows are spread all are in use, and
@@ -186,7 +199,7 @@ extension TunnelEngine {
   /// shares leave a channel until losses are the same on all. Half of the way at a time: what a report
   /// says was sent by the shares of the time before.
   private mutating func shift(_ session: Int) {
-    if sessions[session].scheduler.isSpread { followRates(session) }
+    if sessions[session].scheduler.isSpread { followArrivals(session) }
     var sum = 0.0
     for index in sessions[session].candidates {
       channels[index].standing.recent = (0, 0)
@@ -199,15 +212,15 @@ extension TunnelEngine {
     }
   }
 
-  private mutating func followRates(_ session: Int) {
-    var (shares, rates) = (0.0, 0.0)
+  private mutating func followArrivals(_ session: Int) {
+    var (shares, arrivals) = (0.0, 0.0)
     for index in sessions[session].candidates where channels[index].standing.recent.sent >= 16 {
       shares += channels[index].standing.share
-      rates += channels[index].standing.rate
+      arrivals += channels[index].standing.arrivals
     }
-    guard rates > 0 else { return }
+    guard arrivals > 0 else { return }
     for index in sessions[session].candidates where channels[index].standing.recent.sent >= 16 {
-      let share = shares * channels[index].standing.rate / rates
+      let share = shares * channels[index].standing.arrivals / arrivals
       channels[index].standing.share = (channels[index].standing.share + share) / 2
     }
   }

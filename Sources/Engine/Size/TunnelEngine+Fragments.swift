@@ -30,7 +30,7 @@ extension TunnelEngine {
           return counters.drop(.windowFull)
         }
         channel = next
-        begin(&run, on: channel, for: whole.flow, into: &segments)
+        begin(&run, on: channel, for: whole.flow, into: &segments, at: now)
       }
       let start = whole.payload.lowerBound &+ range.lowerBound
       piece.payload = start..<start &+ range.count

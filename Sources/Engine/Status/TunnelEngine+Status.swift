@@ -18,19 +18,25 @@ extension TunnelEngine {
     from index: Int, at now: Instant
   ) -> (session: SessionStatus, next: Int)? {
     guard let index = sessions.first(from: index) else { return nil }
-    let session = sessions[index]
-    let status = SessionStatus(
+    return (sessionStatus(of: index, sessions[index], at: now), index + 1)
+  }
+
+  private func sessionStatus(
+    of index: Int, _ session: borrowing Session, at now: Instant
+  ) -> SessionStatus {
+    var channels: [ChannelStatus] = []
+    for channel in session.channels {
+      let share = share(of: channel, in: session)
+      channels.append(ChannelStatus(self.channels[channel], share: share, at: now))
+    }
+    return SessionStatus(
       id: session.id, keyName: session.keyName, state: SessionStatus.State(session),
       age: now - session.startedAt, idle: now - session.lastActive, flows: session.flowCount,
-      largestDatagram: largestDatagram(session: index, isSettled: false),
-      channels: session.channels.map {
-        ChannelStatus(channels[$0], share: share(of: $0, in: session), at: now)
-      })
-    return (status, index + 1)
+      largestDatagram: largestDatagram(session: index, isSettled: false), channels: channels)
   }
 
   /// The part of a session's datagrams that the schedule gives to a channel.
-  private func share(of index: Int, in session: Session) -> Double {
+  private func share(of index: Int, in session: borrowing Session) -> Double {
     let (isRandom, rank) = (session.scheduler.schedule == .random, channels[index].standing.rank)
     guard channels[index].state == .open, rank == .chosen || isRandom && rank == .candidate else {
       return 0
@@ -42,7 +48,7 @@ extension TunnelEngine {
 }
 
 extension SessionStatus.State {
-  fileprivate init(_ session: Session) {
+  fileprivate init(_ session: borrowing Session) {
     guard session.health == .silent else {
       self = .connected
       return

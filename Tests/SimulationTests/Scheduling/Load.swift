@@ -10,6 +10,8 @@ final class Load {
   let size: Int
   /// Bits a second.
   let rate: Int
+  /// How many datagrams it sends at once.
+  private let clump: Int
   private let app: Endpoint
   private var sentAt: [Instant] = []
   private var isThere: [Bool] = []
@@ -26,11 +28,14 @@ final class Load {
   /// The longest way of a datagram that was sent after `mark`.
   private(set) var longestDelay = Duration.zero
   private var mark: Instant
+  /// Another load of the world's, with datagrams of another size.
+  weak var other: Load?
 
-  init(_ world: World, rate: Int, size: Int = 1400, app: UInt16 = 1) {
+  init(_ world: World, rate: Int, size: Int = 1400, clump: Int = 4, app: UInt16 = 1) {
     self.world = world
     self.rate = rate
     self.size = size
+    self.clump = clump
     self.app = Endpoint(IPAddress(ipv4: 0x7F00_0001), 20_000 + app)
     start = world.now
     mark = world.now
@@ -43,12 +48,15 @@ final class Load {
     }
   }
 
-  /// Sends for `duration`, four datagrams at a time.
+  /// Sends for `duration`, a clump at a time.
   func run(for duration: Duration) {
-    let pause = Duration.nanoseconds(4 * size * 8 * 1_000_000_000 / rate)
+    let pause = Duration.nanoseconds(clump * size * 8 * 1_000_000_000 / rate)
     let end = world.now + duration
     while world.now < end {
-      world.client.send((0..<4).map { _ in next() }, from: app, at: world.now)
+      for start in stride(from: 0, to: clump, by: 50) {
+        let count = min(50, clump - start)
+        world.client.send((0..<count).map { _ in next() }, from: app, at: world.now)
+      }
       world.collect()
       world.run(for: pause)
       settle()
@@ -67,13 +75,17 @@ final class Load {
 
   private func settle() {
     for arrival in world.server.takeArrivals() {
-      let number = arrival.payload[..<4].reduce(0) { $0 << 8 | Int($1) }
-      if isThere[number] { repeated += 1 }
-      isThere[number] = true
-      if number < highest { reordered += 1 }
-      highest = max(highest, number)
-      if sentAt[number] >= mark { longestDelay = max(longestDelay, arrival.time - sentAt[number]) }
+      (arrival.payload.count == size ? self : other)?.take(arrival)
     }
+  }
+
+  private func take(_ arrival: Arrival) {
+    let number = arrival.payload[..<4].reduce(0) { $0 << 8 | Int($1) }
+    if isThere[number] { repeated += 1 }
+    isThere[number] = true
+    if number < highest { reordered += 1 }
+    highest = max(highest, number)
+    if sentAt[number] >= mark { longestDelay = max(longestDelay, arrival.time - sentAt[number]) }
   }
 
   /// Waits for what is under way.
