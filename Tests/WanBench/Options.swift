@@ -14,7 +14,7 @@ struct Options {
 
       --short            10 s a run instead of 30, and one round
       --plain            without a key
-      --carriers=LIST    of tcp, udp, all (default: all three; what rsock refuses is left out)
+      --carriers=LIST    of tcp, udp, all, icmp (default: the first three; what rsock refuses is left out)
       --networks=LIST    of \(Network.all.map(\.name).joined(separator: ", ")) (default: all)
 
     Ratios are to kcptun alone on the network clean, and missing without it. Files go to .bench/.
@@ -23,7 +23,7 @@ struct Options {
   let directory = ".bench"
   private(set) var isShort = false
   private(set) var protection = Protection.sealed
-  private(set) var carriers = Carrier.allCases
+  private(set) var carriers = [Carrier.tcp, .udp, .all]
   private(set) var networks = Network.all
 
   /// Nil where help is asked for.

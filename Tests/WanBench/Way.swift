@@ -10,13 +10,15 @@ enum Carrier: String, CaseIterable, Sendable {
   case tcp
   case udp
   case all
+  case icmp
 
-  /// What the policers of the policed network leave to one port, in Mbit/s.
+  /// What the policers of the policed network leave to one port, in Mbit/s; without limit where there are none.
   var policedRate: Double {
     switch self {
     case .tcp: 10
     case .udp: 2
     case .all: 12
+    case .icmp: .infinity
     }
   }
 }
@@ -63,7 +65,7 @@ struct Programs {
       local = Tunnel.exit
       var options = Tunnel.Options(protection)
       options.ports = "10001-\(10_000 + Way.portCount)"
-      options.common = ["--type=\(carrier.rawValue)"]
+      options.type = carrier.rawValue
       let rsockServer = try server.startRsock(Tunnel.serverArguments(options))
       try rsockServer.waitForText("server ready")
       let rsockClient = try client.startRsock(Tunnel.clientArguments(to: server, options))
@@ -105,8 +107,7 @@ struct Programs {
 extension Carrier {
   /// Why this rsock does not take it (exit status 64, a usage error); nil where it does.
   func refusal(on host: Host) throws -> String? {
-    var options = Tunnel.Options()
-    options.common = ["--type=\(rawValue)"]
+    let options = Tunnel.Options(type: rawValue)
     let process = try host.startRsock(try Tunnel.serverArguments(options))
     try wait(for: "an answer to --type=\(rawValue)") {
       !process.isRunning || process.errors.contains("server ready")
