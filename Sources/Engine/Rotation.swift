@@ -20,10 +20,11 @@ public struct Rotation: Hashable, Sendable {
   /// What channels get where nothing else is said.
   public static let usual = Rotation(age: .seconds(6 * 3600), bytes: 8 << 30)
 
-  /// The budget of the next channel: at most what was configured, and another one each time.
+  /// The budget of the next channel: another one each time, and an eighth less than what was configured at
+  /// most, since neither end can count what the other one has under way.
   func budget(_ random: inout SplitMix64) -> ByteBudget {
     guard let bytes else { return .none }
-    return ByteBudget(atMost: bytes / 8 * 6 + UInt64(random.below(Int(bytes / 4))))
+    return ByteBudget(atMost: bytes / 8 * 5 + UInt64(random.below(Int(bytes / 4))))
   }
 
   /// The age of the next channel, likewise.
