@@ -2,15 +2,15 @@
 
 import CSockets
 import Glibc
-import Wire
+public import Wire
 
-/// Sends any bytes as IPv4 packets from a host's interface, past its own network stack.
+/// Sends any bytes as IP packets of one family from a host's interface, past its own network stack.
 public struct Injector: Sendable {
   private let file: OpenFile
   private let etherHeader: [UInt8]
 
   /// Opens a way out of `host`; its neighbour is who hears.
-  public init(from host: Host) throws {
+  public init(from host: Host, _ family: AddressFamily = .ipv4) throws {
     file = try host.namespace.enter {
       let type = Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
       let file = OpenFile(try check(socket(AF_PACKET, type, 0), "socket AF_PACKET"))
@@ -18,7 +18,8 @@ public struct Injector: Sendable {
       try check(cs_bind_packet(file.number, 0, index), "bind")
       return file
     }
-    etherHeader = host.neighbourLinkAddress + host.linkAddress + [0x08, 0x00]
+    let etherType: [UInt8] = family == .ipv4 ? [0x08, 0x00] : [0x86, 0xDD]
+    etherHeader = host.neighbourLinkAddress + host.linkAddress + etherType
   }
 
   /// Sends one IP packet. One that is larger than the MTU is not sent: the device takes none.
@@ -46,39 +47,62 @@ public struct Injector: Sendable {
   }
 }
 
-/// Builds IPv4 packets with TCP inside, and spoils them.
+/// Builds IP packets with TCP inside, and spoils those of any carrier.
 public enum Forgery {
-  /// The bytes of a segment with correct checksums and a TTL of 64.
+  /// The bytes of a segment with correct checksums, and 64 as TTL or hop limit.
   public static func packet(_ segment: CapturedSegment, payload: [UInt8] = []) -> [UInt8] {
-    let source = bytes(segment.source.address.ipv4)
-    let destination = bytes(segment.destination.address.ipv4)
-    var packet: [UInt8] = [0x45, 0] + bytes(UInt16(40 + payload.count))
-    packet += [0, 0, 0x40, 0, 64, 6, 0, 0] + source + destination
+    var packet = header(from: segment.source.address, to: segment.destination.address)
     packet += bytes(segment.source.port) + bytes(segment.destination.port)
     packet += bytes(segment.sequence) + bytes(segment.acknowledgement)
     packet += [0x50, segment.flags.rawValue] + bytes(segment.window) + [0, 0, 0, 0] + payload
-    repairChecksums(&packet)
+    complete(&packet)
     return packet
   }
 
-  /// Makes the length and the checksums of a whole packet right.
-  public static func complete(_ packet: inout [UInt8]) {
-    store(UInt16(packet.count), at: 2, of: &packet)
-    repairChecksums(&packet)
+  /// Of IP, for TCP; its length and checksum are to come.
+  private static func header(from source: IPAddress, to destination: IPAddress) -> [UInt8] {
+    guard source.isIPv4 else {
+      let addresses = [source.high, source.low, destination.high, destination.low]
+      return [0x60, 0, 0, 0, 0, 0, 6, 64] + addresses.flatMap { bytes($0) }
+    }
+    return [0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6, 0, 0] + bytes(source.ipv4)
+      + bytes(destination.ipv4)
   }
 
-  /// Makes the checksums right, as far as the packet has any.
-  public static func repairChecksums(_ packet: inout [UInt8]) {
+  /// Makes the lengths and the checksums of a whole packet right, as far as it has any.
+  public static func complete(_ packet: inout [UInt8]) {
     guard packet.count >= 20 else { return }
-    let headerCount = max(20, min(Int(packet[0] & 15) * 4, packet.count))
-    store(0, at: 10, of: &packet)
-    store(~folded(unsafe sum(packet.span.bytes.extracting(0..<headerCount))), at: 10, of: &packet)
-    guard packet.count >= headerCount + 20 else { return }
-    store(0, at: headerCount + 16, of: &packet)
-    var total = unsafe sum(packet.span.bytes.extracting(headerCount..<packet.count))
-    total += unsafe sum(packet.span.bytes.extracting(12..<20))
-    total += 6 + UInt64(packet.count - headerCount)
-    store(~folded(total), at: headerCount + 16, of: &packet)
+    guard packet[0] >> 4 == 6, packet.count >= 40 else {
+      let headerCount = max(20, min(Int(packet[0] & 15) * 4, packet.count))
+      store(UInt16(packet.count), at: 2, of: &packet)
+      store(0, at: 10, of: &packet)
+      store(~folded(unsafe sum(packet.span.bytes.extracting(0..<headerCount))), at: 10, of: &packet)
+      return completeContent(of: &packet, protocolAt: 9, addresses: 12..<20, from: headerCount)
+    }
+    store(UInt16(packet.count - 40), at: 4, of: &packet)
+    completeContent(of: &packet, protocolAt: 6, addresses: 8..<40, from: 40)
+  }
+
+  /// Where the checksum stands behind the IP header, by protocol number: of ICMP, TCP, UDP, ICMPv6.
+  private static let checksumOffsets: [UInt8: Int] = [1: 2, 6: 16, 17: 6, 58: 2]
+
+  private static func completeContent(
+    of packet: inout [UInt8], protocolAt offset: Int, addresses: Range<Int>, from start: Int
+  ) {
+    let number = packet[offset]
+    let count = packet.count - start
+    guard let place = checksumOffsets[number], count >= place + 2 else { return }
+    if number == 17 { store(UInt16(count), at: start + 4, of: &packet) }
+    store(0, at: start + place, of: &packet)
+    var total = unsafe sum(packet.span.bytes.extracting(start..<packet.count))
+    // The pseudo-header, which ICMP of IPv4 does without (RFC 792).
+    if number != 1 {
+      total += unsafe sum(packet.span.bytes.extracting(addresses))
+      total += UInt64(number) + UInt64(count)
+    }
+    // UDP has 0 for no checksum (RFC 768).
+    let checksum = number == 17 && ~folded(total) == 0 ? 0xFFFF : ~folded(total)
+    store(checksum, at: start + place, of: &packet)
   }
 
   /// A packet of random bytes behind the addresses and ports of `model`, or a copy of it with some
@@ -88,19 +112,19 @@ public enum Forgery {
     of model: [UInt8], with random: inout SeededRandom
   ) -> [UInt8] {
     var packet = model
+    let headerCount = model[0] >> 4 == 6 ? 40 : 20
     switch Int.random(in: 0..<5, using: &random) {
     case 0: flipBits(&packet, &random)
-    case 1: overwrite(&packet, from: 24, &random)
-    case 2: packet.removeLast(Int.random(in: 0...max(0, packet.count - 20), using: &random))
+    case 1: overwrite(&packet, from: headerCount + 4, &random)
+    case 2: packet.removeLast(Int.random(in: 0...packet.count - headerCount, using: &random))
     case 3: grow(&packet, by: 1...64, &random)
     default:
-      packet = Array(packet.prefix(24))
+      packet = Array(packet.prefix(headerCount + 4))
       grow(&packet, by: 16...600, &random)
-      packet[32] = 0x50
+      // TCP without options.
+      packet[headerCount + 12] = 0x50
     }
-    if packet.count >= 20, Bool.random(using: &random) {
-      complete(&packet)
-    }
+    if Bool.random(using: &random) { complete(&packet) }
     return packet
   }
 

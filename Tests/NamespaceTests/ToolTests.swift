@@ -128,22 +128,14 @@ struct Judges: PacketObserver {
   }
 }
 
-/// Keeps, for each connection and direction, the latest segment, and packets to make mutants of.
+/// Keeps, for each connection and direction, the latest segment.
 struct LatestSegments: PacketObserver {
   private(set) var latest: [FourTuple: CapturedSegment] = [:]
-  private var samples: [IPAddress: [[UInt8]]] = [:]
 
   mutating func observe(_ packet: CapturedPacket, bytes: RawSpan) {
     guard let segment = packet.segment else { return }
-    let tuple = FourTuple(local: segment.source, remote: segment.destination)
-    latest[tuple] = segment
-    if samples[segment.source.address, default: []].count < 300, bytes.byteCount <= 1500 {
-      samples[segment.source.address, default: []].append(
-        (0..<bytes.byteCount).map { bytes.byte(at: $0) })
-    }
+    latest[FourTuple(local: segment.source, remote: segment.destination)] = segment
   }
-
-  func samples(from address: IPAddress) -> [[UInt8]] { samples[address, default: []] }
 
   func latest(from address: IPAddress) -> CapturedSegment? {
     latest.first { $0.key.local.address == address }?.value

@@ -34,6 +34,11 @@ struct TunnelKind: Hashable, Sendable, CustomTestStringConvertible {
   /// All of them where there is time, else a few.
   static func usually(_ few: [TunnelKind]) -> [TunnelKind] { areLongTestsWanted ? all : few }
 
+  /// Types of tunnels, and `all` of them where there is time.
+  static func types(_ usual: String...) -> [String] {
+    usual + (areLongTestsWanted ? ["all"] : [])
+  }
+
   var testDescription: String { "\(type), \(protection), \(family)" }
 
   var options: Tunnel.Options { Tunnel.Options(protection, family, type: type) }
@@ -61,4 +66,25 @@ func withEveryKind(
   _ body: @escaping @Sendable (TunnelKind, _ client: Host, _ server: Host) throws -> Void
 ) async throws {
   try await withEveryKind { kind in try await withTwoHosts { try body(kind, $0, $1) } }
+}
+
+/// Runs `body` for tunnels of a type on both families, each on one wire and through a strict router, which
+/// `place` tells apart: four at once.
+func onOneWireAndThroughARouter(
+  _ type: String, _ protection: Protection,
+  _ body:
+    @escaping @Sendable (TunnelKind, _ place: String, _ client: Host, _ server: Host) throws -> Void
+) async throws {
+  let kinds = TunnelKind.all.filter { $0.type == type && $0.protection == protection }
+  try await together(
+    kinds.flatMap { kind -> [@Sendable () async throws -> Void] in
+      [
+        { try await withTwoHosts { try body(kind, "one wire", $0, $1) } },
+        {
+          try await withRoutedHosts { client, _, server in
+            try body(kind, "strict NAT", client, server)
+          }
+        },
+      ]
+    })
 }
