@@ -66,7 +66,7 @@ import Wire
   /// Only where something is in flight.
   @Test func acknowledgmentsThatAreNoNews() {
     var connection = TCPConnection(
-      sendNext: 1000, receiveNext: 77, peerWindow: 4 << 20, isScaled: true, isSealed: false,
+      sendNext: 1000, receiveNext: 77, peerWindow: 4 << 20, peerScale: 7, isSealed: false,
       identification: 1)
     let tuple = FourTuple(local: Endpoint(.any, 1), remote: Endpoint(.any, 2))
     #expect(!connection.isRepeated(1000))

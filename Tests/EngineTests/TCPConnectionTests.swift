@@ -10,9 +10,9 @@ import Wire
     local: Endpoint(.any, 1), remote: Endpoint(.any, 2))
   private static let starts: [UInt32] = [0, 1, 1000, 0x7FFF_FFF0, 0x8000_0000, 0xFFFF_FFF0, .max]
 
-  private static func connection(_ start: UInt32, scaled: Bool = true) -> TCPConnection {
+  private static func connection(_ start: UInt32, peerScale: UInt8? = 7) -> TCPConnection {
     TCPConnection(
-      sendNext: start, receiveNext: start &+ 77, peerWindow: 4 << 20, isScaled: scaled,
+      sendNext: start, receiveNext: start &+ 77, peerWindow: 4 << 20, peerScale: peerScale,
       isSealed: false, identification: 65_530)
   }
 
@@ -120,7 +120,7 @@ import Wire
   }
 
   @Test func unscaledWindow() {
-    var connection = Self.connection(5, scaled: false)
+    var connection = Self.connection(5, peerScale: nil)
     let (header, _) = connection.nextHeader(Self.tuple, flags: .ack, payloadLength: 0)
     #expect(header.window == .max)
     _ = Self.acknowledge(

@@ -251,6 +251,21 @@ import Wire
     #expect(exchange.lost < exchange.sent / 20)
   }
 
+  /// 512 KiB of window at scale 3, 4 MiB at 10: the client's trackers know which.
+  @Test(arguments: [(3, true), (10, false)])
+  func windowScaleOfAProxy(_ scale: UInt8, isFull: Bool) {
+    let world = World(ports: 10_001...10_001)
+    world.middlebox = Middlebox.rescaling(to: scale)
+    world.connect()
+    let exchange = Exchange(world)
+    // 672 kB at once.
+    for _ in 0..<12 { exchange.send(count: 40, size: 1400, merged: true) }
+    world.run(for: .seconds(1))
+    expectHonest(world, exchange)
+    #expect((world.client.counters[.windowFull] > 0) == isFull)
+    #expect((exchange.lost > 0) == isFull)
+  }
+
   @Test func segmentSizeClamped() {
     let world = World(ports: 10_001...10_001)
     world.middlebox = Middlebox.clamping(to: 1300)

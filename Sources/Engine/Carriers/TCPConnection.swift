@@ -26,8 +26,8 @@ struct TCPConnection: Sendable {
   private(set) var acknowledged: UInt32
   /// SND.WND in bytes.
   private(set) var peerWindow: Int
-  /// Whether both sides scale their windows (RFC 7323, section 2.2).
-  let isScaled: Bool
+  /// The shift count of the peer's windows (RFC 7323, section 2.2); nil where neither side scales.
+  private let peerScale: UInt8?
   /// The most bytes that either side has in flight.
   private let inFlightLimit: Int
   /// The IPv4 identification of the next packet.
@@ -45,11 +45,12 @@ struct TCPConnection: Sendable {
   /// - Parameters:
   ///   - sendNext: the number behind our SYN.
   ///   - receiveNext: the number behind the peer's SYN.
-  ///   - peerWindow: the peer's window, unscaled as in its SYN or SYN-ACK, in bytes.
+  ///   - peerWindow: the peer's window, in bytes.
+  ///   - peerScale: the shift count of its windows from now on; nil where neither side scales.
   ///   - isSealed: whether what it carries is sealed.
   ///   - observed: the options of the peer's SYN or SYN-ACK.
   init(
-    sendNext: UInt32, receiveNext: UInt32, peerWindow: Int, isScaled: Bool, isSealed: Bool,
+    sendNext: UInt32, receiveNext: UInt32, peerWindow: Int, peerScale: UInt8?, isSealed: Bool,
     identification: UInt16,
     observed: TCPOptions = TCPOptions(maximumSegmentSize: nil, windowScale: nil)
   ) {
@@ -62,7 +63,7 @@ struct TCPConnection: Sendable {
     self.receiveNext = receiveNext
     acknowledged = receiveNext
     self.peerWindow = peerWindow
-    self.isScaled = isScaled
+    self.peerScale = peerScale
     inFlightLimit = isSealed ? TCPProfile.sealedInFlightLimit : TCPProfile.plainInFlightLimit
     self.identification = identification
   }
@@ -73,6 +74,9 @@ struct TCPConnection: Sendable {
     min(peerWindow, inFlightLimit) &- TCPProfile.controlReserve
       &- sendNext.sequenceDistance(from: sendUnacknowledged)
   }
+
+  /// Whether both sides scale their windows.
+  private var isScaled: Bool { peerScale != nil }
 
   /// So many received bytes are acknowledged without waiting: a quarter, at most, of what may be in
   /// flight.
@@ -148,8 +152,7 @@ struct TCPConnection: Sendable {
 
   /// Takes the acknowledgment and window of an acceptable segment. True where it was news.
   mutating func acknowledge(_ header: TCPHeader) -> Bool {
-    let scale = isScaled ? Int(TCPProfile.windowScale) : 0
-    peerWindow = Int(header.window) << scale
+    peerWindow = Int(header.window) &<< Int(peerScale ?? 0)
     guard header.acknowledgment.sequenceDistance(from: sendUnacknowledged) > 0 else {
       return false
     }

@@ -35,7 +35,7 @@ extension TunnelEngine {
         configuration.initialSequence ?? initialSequence(for: tuple, key: secret, at: now)
       return .tcp(
         TCPConnection(
-          sendNext: isn &+ 1, receiveNext: 0, peerWindow: 0, isScaled: false,
+          sendNext: isn &+ 1, receiveNext: 0, peerWindow: 0, peerScale: nil,
           isSealed: sealsFrames, identification: UInt16(truncatingIfNeeded: random.next())))
     case .udp: return .udp(NumberedConnection())
     case .icmp:
@@ -114,7 +114,7 @@ extension TunnelEngine {
         ?? TCPProfile.defaultMSS(isIPv4: channels[index].tuple.isIPv4))
     channels[index].tcp = TCPConnection(
       sendNext: segment.acknowledgment, receiveNext: segment.sequence &+ 1,
-      peerWindow: Int(segment.window), isScaled: observed.windowScale != nil,
+      peerWindow: Int(segment.window), peerScale: observed.windowScale,
       isSealed: sealsFrames, identification: channels[index].tcp?.takeIdentification() ?? 0,
       observed: observed)
     // Which SYN is answered is unknown where several were sent (Karn's rule, RFC 6298), but a path

@@ -224,12 +224,12 @@ extension TunnelEngine {
   private mutating func connection(
     _ segment: borrowing TCPSegment, _ hello: Hello, mss: UInt16
   ) -> TCPConnection {
-    // The scale is a constant of the profile; the client says whether it survived the way.
-    let isScaled = hello.observed.windowScale != nil
+    // The client's scale is a constant of the profile; its Hello says whether ours survived the way.
+    let scale = hello.observed.windowScale == nil ? nil : TCPProfile.windowScale
     var connection = TCPConnection(
       sendNext: segment.acknowledgment, receiveNext: segment.sequence,
-      peerWindow: Int(segment.window) << (isScaled ? Int(TCPProfile.windowScale) : 0),
-      isScaled: isScaled, isSealed: sealsFrames,
+      peerWindow: Int(segment.window) &<< Int(scale ?? 0),
+      peerScale: scale, isSealed: sealsFrames,
       identification: UInt16(truncatingIfNeeded: random.next()),
       // Of the SYN there is only the cookie's class of its MSS, and that scaling survived.
       observed: TCPOptions(maximumSegmentSize: mss, windowScale: hello.observed.windowScale))

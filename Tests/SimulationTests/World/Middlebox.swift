@@ -10,6 +10,20 @@ enum Middlebox {
     return replacing(packet, kind: 3) { option in option.map { _ in 1 } }
   }
 
+  /// A proxy that gives the client the server's windows with a scale of its own.
+  static func rescaling(to scale: UInt8) -> World.Middlebox {
+    { packet, direction in
+      guard direction == .toClient else { return packet }
+      if packet.flags.contains(.syn) { return replacing(packet, kind: 3) { _ in [3, 3, scale] } }
+      var changed = packet
+      let window = min((packet.window << 7) >> Int(scale), 65_535)
+      changed.bytes[34] = UInt8(window >> 8)
+      changed.bytes[35] = UInt8(window & 255)
+      changed.complete()
+      return changed
+    }
+  }
+
   /// Lowers the MSS of SYN and SYN-ACK.
   static func clamping(to mss: UInt16) -> World.Middlebox {
     { packet, _ in
