@@ -280,13 +280,6 @@ public struct TunnelEngine: ~Copyable {
     interfacePaths = mtus.mapValues { Path(mtu: $0, carriesRuns: false) }
   }
 
-  /// The largest datagram that travels whole on the channel, in bytes; nil where that is gone.
-  public func largestDatagram(channel: Int) -> Int? {
-    channels.contains(channel)
-      ? max(0, channels[channel].segmentSize - datagramOverhead(of: channels[channel].session))
-      : nil
-  }
-
   /// Closes all channels: a close frame goes out on each. The driver goes on with the loop until
   /// `isClosed`, or as long as it wants to wait.
   public mutating func close(at now: Instant, into segments: inout SegmentBatch) {

@@ -298,8 +298,7 @@ import Wire
     world.run(for: .milliseconds(500))
     expectHonest(world, exchange)
     #expect(exchange.delivered == 7)
-    let index = world.client.channels.keys.first ?? -1
-    #expect(world.client.largestDatagram(channel: index) == limit)
+    #expect(world.client.session(at: world.now)?.largestDatagram == limit)
   }
 
   /// No way to the server at first: it waits and connects by itself.

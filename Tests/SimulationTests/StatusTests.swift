@@ -99,10 +99,3 @@ import Wire
     expectHonest(world, exchange)
   }
 }
-
-extension Host {
-  /// The one session that there is.
-  func session(at now: Instant) -> SessionStatus? {
-    engine.sessionStatus(from: 0, at: now)?.session
-  }
-}

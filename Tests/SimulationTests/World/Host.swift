@@ -279,7 +279,10 @@ final class Host {
   var nextDeadline: Instant { engine.nextDeadline }
   var isClosed: Bool { engine.isClosed }
   func carrier(channel: Int) -> Carrier? { engine.carrier(channel: channel) }
-  func largestDatagram(channel: Int) -> Int? { engine.largestDatagram(channel: channel) }
+  /// The one session that there is.
+  func session(at now: Instant) -> SessionStatus? {
+    engine.sessionStatus(from: 0, at: now)?.session
+  }
 
   func count(_ isCounted: (Event) -> Bool) -> Int { events.count { isCounted($0.event) } }
 }
