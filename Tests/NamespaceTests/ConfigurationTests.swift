@@ -48,9 +48,7 @@ extension NamespaceTests {
     /// Eight channels of each carrier to one port, through a strict NAT: all are used, both ways.
     @Test func severalChannelsToOnePort() async throws {
       try await withRoutedHosts { client, router, server in
-        var options = Tunnel.Options(.sealed)
-        options.type = "all"
-        options.ports = "10001"
+        var options = Tunnel.Options(.sealed, type: "all", ports: "10001")
         options.client = ["--channels=8", "--schedule=random"]
         let tunnel = try Tunnel(from: client, to: server, options)
         let load = Load(size: 1000, rate: 2000, duration: .seconds(2))

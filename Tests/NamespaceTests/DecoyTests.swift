@@ -243,8 +243,7 @@ extension NamespaceTests {
 
 /// The options of a tunnel with a key and a decoy.
 private func decoyed(ports: String = "443") -> Tunnel.Options {
-  var options = Tunnel.Options(.sealed)
-  options.ports = ports
+  var options = Tunnel.Options(.sealed, ports: ports)
   options.server = ["--decoy=127.0.0.1:8080"]
   return options
 }

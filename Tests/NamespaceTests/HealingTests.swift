@@ -14,9 +14,8 @@ extension NamespaceTests {
     func theClientMoves(_ type: String, _ protection: Protection) async throws {
       try await withTwoHosts { client, server in
         try addSecondWire(client, server)
-        var options = Tunnel.Options(protection)
-        options.type = type
-        let tunnel = try Tunnel(from: client, to: server.at(elsewhere), options)
+        let tunnel = try Tunnel(
+          from: client, to: server.at(elsewhere), Tunnel.Options(protection, type: type))
         try tunnel.target.connect(to: tunnel.flow)
         let load = Load(size: 1000, rate: 1000, duration: .seconds(4))
         let up = try Stream(load, from: tunnel.app, to: tunnel.target)
@@ -38,9 +37,7 @@ extension NamespaceTests {
     @Test(arguments: kinds(of: ["tcp", "all"], usually: ["tcp"]))
     func resetsEveryTwoSeconds(_ type: String, _ protection: Protection) async throws {
       try await withEmulatedLink(["delay 20ms"]) { client, link, server in
-        var options = Tunnel.Options(protection)
-        options.type = type
-        let tunnel = try Tunnel(from: client, to: server, options)
+        let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection, type: type))
         try tunnel.target.connect(to: tunnel.flow)
         try link.set("reset every 2s")
         let load = Load(size: 1000, rate: 1000, duration: .seconds(11))
@@ -61,9 +58,7 @@ extension NamespaceTests {
     @Test(arguments: kinds(usually: ["tcp"]))
     func aRoundTripOfTwoSeconds(_ type: String, _ protection: Protection) async throws {
       try await withEmulatedLink(["delay 1s"]) { client, _, server in
-        var options = Tunnel.Options(protection)
-        options.type = type
-        let tunnel = try Tunnel(from: client, to: server, options)
+        let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(protection, type: type))
         try tunnel.target.connect(to: tunnel.flow)
         let load = Load(size: 1000, rate: 500, duration: .seconds(10))
         let up = try Stream(load, from: tunnel.app, to: tunnel.target)
@@ -81,10 +76,8 @@ extension NamespaceTests {
     @Test(arguments: kinds(usually: ["tcp", "all"]))
     func fiftyMegabitsKeepTheirOrder(_ type: String, _ protection: Protection) async throws {
       try await withTwoHosts(offloads: .off) { client, server in
-        var options = Tunnel.Options(protection)
-        options.type = type
-        options.ports = "10001-10006"
-        let tunnel = try Tunnel(from: client, to: server, options)
+        let tunnel = try Tunnel(
+          from: client, to: server, Tunnel.Options(protection, type: type, ports: "10001-10006"))
         let load = Load(size: 1400, rate: 50_000_000 / 8 / 1400, duration: .seconds(6))
         let receipts = try tunnel.exchange(up: load, down: load)
         for receipt in [receipts.up, receipts.down] {

@@ -50,8 +50,7 @@ extension NamespaceTests {
         let loopback = IPAddress("::1")!
         let exit = Endpoint(loopback, 9999)
         let target = try UDPSocket(in: server.namespace, local: exit)
-        var options = Tunnel.Options(protection, .ipv6)
-        options.type = type
+        var options = Tunnel.Options(protection, .ipv6, type: type)
         let serving = try server.startRsock(
           Tunnel.serverArguments(options).map { $0 == "\(Tunnel.exit)" ? "\(exit)" : $0 })
         try serving.waitForText("server ready")
@@ -87,9 +86,7 @@ extension NamespaceTests {
     /// Endpoints are written with brackets, in the log and by `rsock status`.
     @Test func endpointsAreInBrackets() async throws {
       try await withTwoHosts { client, server in
-        var options = Tunnel.Options(.plain, .ipv6)
-        options.ports = "10001"
-        options.type = "all"
+        var options = Tunnel.Options(.plain, .ipv6, type: "all", ports: "10001")
         options.common = ["-v"]
         let tunnel = try Tunnel(from: client, to: server, options)
         let remote = "[\(server.address6)]:10001"

@@ -48,8 +48,7 @@ extension NamespaceTests {
 
     @Test func replayedConnectionsGainNothing() async throws {
       try await withIntruder(offloads: .off) { client, server, intruder in
-        var options = Tunnel.Options(.sealed)
-        options.ports = "10001"
+        let options = Tunnel.Options(.sealed, ports: "10001")
         let recording = try Capture(in: server.namespace, Recording())
         let tunnel = try Tunnel(from: client, to: server, options)
         let load = Load(size: 600, rate: 500, count: 300)

@@ -62,8 +62,7 @@ private func everyKind(
   ["tcp", "udp", "icmp", "all"].flatMap { type in
     Protection.allCases.map { protection in
       { @Sendable in
-        var options = Tunnel.Options(protection)
-        options.type = type
+        var options = Tunnel.Options(protection, type: type)
         options.common = ["--duration=1800"]
         try await body(options)
       }

@@ -102,8 +102,7 @@ extension NamespaceTests {
       try await withTwoHosts { client, server in
         let names = try Names(of: client, server)
         defer { names.remove() }
-        var options = Tunnel.Options()
-        options.type = type
+        let options = Tunnel.Options(type: type)
         let target = try UDPSocket(in: server.namespace, local: Tunnel.exit)
         let serving = try server.startRsock(Tunnel.serverArguments(options))
         try serving.waitForText("server ready")

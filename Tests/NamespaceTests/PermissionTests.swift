@@ -44,9 +44,7 @@ extension NamespaceTests {
 
     @Test func anOrdinaryUserMayServePrivilegedPorts() async throws {
       try await withTwoHosts { client, server in
-        var options = Tunnel.Options()
-        options.ports = "80,443"
-        let tunnel = try Tunnel(from: client, to: server, options)
+        let tunnel = try Tunnel(from: client, to: server, Tunnel.Options(ports: "80,443"))
         #expect(try tunnel.server.userID() == Installation.user)
         let listening = try server.run("ss", "-Hlnt")
         #expect(listening.contains(":80 ") && listening.contains(":443 "), "\(listening)")

@@ -42,8 +42,7 @@ extension NamespaceTests {
       try await withTwoHosts { client, server in
         var sizes: [Int] = []
         for ports in ["20001-20006", "20000-50000"] {
-          var options = Tunnel.Options(.sealed, type: "all", ports: range)
-          options.ports = ports
+          var options = Tunnel.Options(.sealed, type: "all", ports: ports)
           options.client = ["--max-channels=6"]
           let tunnel = try Tunnel(from: client, to: server, options)
           let load = Load(size: 1000, rate: 2_000, count: 2_000)
@@ -138,8 +137,7 @@ extension NamespaceTests {
 
     @Test func whatSocketsHoldNeedsNoRules() async throws {
       try await withTwoHosts { client, server in
-        var options = Tunnel.Options(.sealed, type: "tcp", ports: range)
-        options.ports = "20000-21023"
+        var options = Tunnel.Options(.sealed, ports: "20000-21023")
         options.grant = .rawOnly
         let tunnel = try Tunnel(from: client, to: server, options)
         let held = try server.run("ss", "-Hlnt").split(separator: "\n").count

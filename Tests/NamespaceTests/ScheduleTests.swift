@@ -10,8 +10,7 @@ extension NamespaceTests {
     @Test(arguments: ["adaptive", "redundant"])
     func oneOfSixPortsIsBlackholed(_ schedule: String) async throws {
       try await withoutAndWithKey { protection, client, server in
-        var options = Tunnel.Options(protection)
-        options.ports = "10001-10006"
+        var options = Tunnel.Options(protection, ports: "10001-10006")
         options.client = ["--schedule=\(schedule)"]
         let tunnel = try Tunnel(from: client, to: server, options)
         try tunnel.target.connect(to: tunnel.flow)
@@ -49,8 +48,7 @@ extension NamespaceTests {
     @Test(arguments: ["adaptive", "redundant"])
     func oneOfTwoCarriersIsBlocked(_ schedule: String) async throws {
       try await withRoutedHosts { client, router, server in
-        var options = Tunnel.Options(.sealed)
-        options.type = "all"
+        var options = Tunnel.Options(.sealed, type: "all")
         options.client = ["--schedule=\(schedule)"]
         let tunnel = try Tunnel(from: client, to: server, options)
         try tunnel.target.connect(to: tunnel.flow)

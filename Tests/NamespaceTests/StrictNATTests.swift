@@ -44,8 +44,7 @@ extension NamespaceTests {
 
     @Test(arguments: Protection.allCases)
     func acrossTheWrapOfTheSequenceNumber(protection: Protection) async throws {
-      var options = Tunnel.Options(protection)
-      options.ports = "10001"
+      var options = Tunnel.Options(protection, ports: "10001")
       options.client = ["--test-isn=4294900000"]
       let load = Load(size: 1400, rate: 10_000, count: 20_000)
       let wraps = try await judge(up: load, down: load, options)

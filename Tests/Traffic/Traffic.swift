@@ -21,9 +21,9 @@ enum Traffic {
       for offloads in [Offloads.on, .off] {
         for (type, protection) in kinds {
           let table = try await withTwoHosts(offloads: offloads) { client, server in
-            var options = Tunnel.Options(protection)
-            options.type = type
-            return try compare(from: client, to: server, options, rounds: rounds, size: size)
+            try compare(
+              from: client, to: server, Tunnel.Options(protection, type: type), rounds: rounds,
+              size: size)
           }
           print(
             "\n\(size)-byte datagrams, one way, rsock \(type) \(protection), "

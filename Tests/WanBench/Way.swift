@@ -63,9 +63,8 @@ struct Programs {
     case .rsock(let carrier):
       remote = Tunnel.entrance
       local = Tunnel.exit
-      var options = Tunnel.Options(protection)
-      options.ports = "10001-\(10_000 + Way.portCount)"
-      options.type = carrier.rawValue
+      let options = Tunnel.Options(
+        protection, type: carrier.rawValue, ports: "10001-\(10_000 + Way.portCount)")
       let rsockServer = try server.startRsock(Tunnel.serverArguments(options))
       try rsockServer.waitForText("server ready")
       let rsockClient = try client.startRsock(Tunnel.clientArguments(to: server, options))
