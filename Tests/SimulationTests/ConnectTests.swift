@@ -209,9 +209,7 @@ import Wire
       if packet.flags == .syn, syn == nil { syn = packet }
       return packet
     }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1))
+    let exchange = world.connect(streaming: .seconds(1))
     let repeated = try #require(syn)
     for _ in 0..<20 {
       world.inject(repeated, .toServer)
@@ -227,9 +225,7 @@ import Wire
     let world = World()
     world.conditions.duplicationPerMille = 1000
     world.conditions.jitter = .milliseconds(30)
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(5), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(5), bothWays: true)
     world.run(for: .seconds(1))
     expectHonest(world, exchange)
     #expect(exchange.lost == 0)

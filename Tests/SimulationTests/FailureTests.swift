@@ -8,9 +8,7 @@ import Wire
   @Test(arguments: [Duration.seconds(1), .seconds(10)])
   func serverRestart(_ pause: Duration) {
     let world = World()
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2))
+    let exchange = world.connect(streaming: .seconds(2))
     world.conditions.isDown = true
     exchange.stream(for: pause)
     world.conditions.isDown = false
@@ -31,9 +29,7 @@ import Wire
   /// The RST of a restarted server is a hint: back at once, not after three probes.
   @Test func restartIsNoticedAtOnce() {
     let world = World()
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2))
+    let exchange = world.connect(streaming: .seconds(2))
     world.restartServer(secret: 1234)
     exchange.forgetFlows()
     let start = world.now
@@ -50,9 +46,7 @@ import Wire
 
   @Test(arguments: [true, false]) func outage(_ bothWays: Bool) {
     let world = World()
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     world.conditions.isDown = true
     exchange.stream(for: .seconds(10), bothWays: bothWays)
     #expect(world.client.disconnectedCount == 1)
@@ -76,9 +70,7 @@ import Wire
   /// Nothing is sent during the outage, then the app starts again.
   @Test func outageOfASilentApp() {
     let world = World()
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2))
+    let exchange = world.connect(streaming: .seconds(2))
     world.run(for: .seconds(60))
     world.conditions.isDown = true
     world.run(for: .seconds(120))
@@ -95,9 +87,7 @@ import Wire
   /// The link is down, then up with a new address: the driver tells.
   @Test func networkChangeDialsAtOnce() {
     let world = World()
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2))
+    let exchange = world.connect(streaming: .seconds(2))
     world.conditions.isDown = true
     exchange.stream(for: .seconds(60))
     world.conditions.isDown = false
@@ -117,9 +107,7 @@ import Wire
   /// A network change that nobody notices is no outage.
   @Test func harmlessNetworkChange() {
     let world = World()
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(1), bothWays: true)
     world.client.networkChanged(at: world.now)
     exchange.stream(for: .seconds(1), bothWays: true)
     world.run(for: .seconds(1))
@@ -134,9 +122,7 @@ import Wire
   /// carries no datagram.
   @Test(arguments: [true, false]) func blackholedChannel(_ bothWays: Bool) throws {
     let world = World { $0.schedule = .random }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: bothWays)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: bothWays)
     let victim = try #require(world.client.channels.values.first { $0.remote.port == 10_004 })
     var firstLost: [World.Direction: Instant] = [:]
     var lastLost: [World.Direction: Instant] = [:]
@@ -169,9 +155,7 @@ import Wire
   /// All channels are late once, and just then one of them dies for good.
   @Test func deadChannelBehindAnOutage() throws {
     let world = World()
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     let victim = try #require(world.client.channels.values.first { $0.remote.port == 10_004 })
     world.middlebox = { packet, _ in
       packet.source == victim.local || packet.destination == victim.local ? nil : packet
@@ -191,9 +175,7 @@ import Wire
     world.middlebox = { packet, _ in
       packet.source.port == 10_002 || packet.destination.port == 10_002 ? nil : packet
     }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(30), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(30), bothWays: true)
     world.run(for: .seconds(1))
     expectHonest(world, exchange)
     #expect(exchange.lost == 0)
@@ -213,9 +195,7 @@ import Wire
       latest[client] = known
       return packet
     }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(3), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(3), bothWays: true)
     world.run(for: .milliseconds(700))
     expectHonest(world, exchange)
     let before = Set(world.client.channels.values)
@@ -275,9 +255,7 @@ import Wire
   /// RSTs forged while both sides send: lost is at most what was in flight.
   @Test func forgedResetUnderLoad() throws {
     let world = World()
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     var hits = 0
     world.middlebox = { packet, way in
       if way == .toClient, packet.payloadLength > 0, hits < 300, packet.sequence % 5 == 0 {
@@ -355,9 +333,7 @@ import Wire
   @Test func rebinding() {
     let world = World()
     world.hasTrackers = false
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     world.middlebox = Middlebox.rebinding(by: 20_000)
     exchange.stream(for: .seconds(1), bothWays: true)
     // The client is back after two round trips; the server believes in the old channels that the
@@ -389,9 +365,7 @@ import Wire
           role: .client(
             server: World.serverAddress, ports: PortSet([10_001...10_010]), maxChannels: 16)),
         address: IPAddress(ipv4: 0x0A00_0001), secret: 4242, at: world.now))
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1))
+    let exchange = world.connect(streaming: .seconds(1))
     exchange.stream(for: .seconds(1), bothWays: true)
     world.run(for: .seconds(1))
     #expect(exchange.lost == 0)
@@ -436,9 +410,7 @@ import Wire
   /// A channel is closed only after its replacement is up; nothing is lost on the way.
   @Test func closeOfTheServer() {
     let world = World()
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     world.run(for: .seconds(1))
     world.server.close(at: world.now)
     world.run(for: .seconds(1))
@@ -454,9 +426,7 @@ import Wire
 
   @Test(arguments: [0, 300]) func closeOfTheClient(_ loss: Int) {
     let world = World(seed: 9)
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     world.conditions.lossPerMille = loss
     world.client.close(at: world.now)
     world.collect()

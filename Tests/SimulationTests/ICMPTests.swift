@@ -75,9 +75,7 @@ import Wire
       }
       return packet
     }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(5), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(5), bothWays: true)
     world.run(for: .seconds(1))
     expectHonest(world, exchange)
     #expect(unfit == 0 && exchange.lost == 0)
@@ -100,9 +98,7 @@ import Wire
       for _ in 0..<2 { world.client.receive([packet.answeredByKernel], at: world.now) }
       return packet
     }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(5), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(5), bothWays: true)
     world.run(for: .seconds(1))
     expectHonest(world, exchange)
     #expect(reflected > 100)
@@ -146,9 +142,7 @@ import Wire
       $0.carriers = [.icmp]
       $0.schedule = .random
     }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(1), bothWays: true)
     let opened = world.client.counters.channelsOpened
     var renamed: [UInt16: UInt16] = [:]
     world.hasTrackers = false
@@ -240,9 +234,7 @@ import Wire
       host.receive([other], at: world.now)
       return packet
     }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(3), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(3), bothWays: true)
     world.run(for: .seconds(1))
     expectHonest(world, exchange)
     #expect(crossed > 100)

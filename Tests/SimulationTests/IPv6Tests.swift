@@ -34,9 +34,7 @@ import Wire
       }
       return packet
     }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(1), bothWays: true)
     #expect(labels[.toServer]?.count == 1 && labels[.toClient]?.count == 1)
     #expect(labels[.toServer] != labels[.toClient])
     let all = (labels[.toServer] ?? []).union(labels[.toClient] ?? [])
@@ -93,9 +91,7 @@ import Wire
 
   @Test func serverRestart() {
     let world = World(family: .ipv6)
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     world.restartServer(secret: 1234)
     exchange.forgetFlows()
     exchange.stream(for: .seconds(5))

@@ -9,9 +9,7 @@ import Wire
 
   @Test(arguments: carriers) func aDayOfSilence(_ carriers: [Carrier]) {
     let world = World(configure: World.carriers(carriers))
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1))
+    let exchange = world.connect(streaming: .seconds(1))
     world.run(for: .seconds(300))
     let all = 10 * carriers.count
     #expect(world.client.channels.count == all)
@@ -34,9 +32,7 @@ import Wire
   /// Already in the first minutes, when all channels are there.
   @Test(arguments: carriers) func sixMinutesOfSilence(_ carriers: [Carrier]) {
     let world = World(configure: World.carriers(carriers))
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1))
+    let exchange = world.connect(streaming: .seconds(1))
     world.run(for: .seconds(10))
     world.resetTraffic()
     world.run(for: .seconds(360))
@@ -135,9 +131,7 @@ import Wire
   /// A client that vanished is forgotten.
   @Test func vanishedClient() {
     let world = World()
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    _ = world.connect(streaming: .seconds(2), bothWays: true)
     world.middlebox = { packet, direction in direction == .toServer ? nil : packet }
     world.run(for: .seconds(700))
     #expect(world.server.channels.isEmpty)

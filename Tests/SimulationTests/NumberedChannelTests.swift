@@ -44,9 +44,7 @@ import Wire
   @Test(arguments: [Carrier.udp, .icmp], [Duration.milliseconds(100), .seconds(10)])
   func serverRestart(_ carrier: Carrier, _ downTime: Duration) {
     let world = World(configure: World.carriers([carrier]))
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(1), bothWays: true)
     world.conditions.isDown = true
     exchange.stream(for: downTime)
     world.restartServer(secret: 1234, configure: World.carriers([carrier]))
@@ -65,9 +63,7 @@ import Wire
   @Test(arguments: UDPTests.carriers + [[.icmp]])
   func aDayOfSilence(_ carriers: [Carrier]) {
     let world = World(configure: World.carriers(carriers))
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1))
+    let exchange = world.connect(streaming: .seconds(1))
     world.run(for: .seconds(1300))
     #expect(world.client.channels.count == carriers.count)
     world.resetTraffic()
@@ -90,9 +86,7 @@ import Wire
       $0.carriers = carriers
       $0.idleTimeout = .seconds(6000)
     }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1))
+    let exchange = world.connect(streaming: .seconds(1))
     for pause in [40, 100, 290, 900, 2000] {
       world.run(for: .seconds(pause))
       exchange.reply(count: 20, size: 100)

@@ -22,9 +22,7 @@ import Wire
       if !isOver { known.insert(port) }
       return isOver && known.contains(port) ? nil : packet
     }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     isOver = true
     exchange.stream(for: .seconds(5))
     #expect(world.client.disconnectedCount == 1)
@@ -43,9 +41,7 @@ import Wire
   @Test(arguments: [[.tcp], [.udp], [.icmp], [.tcp, .udp]] as [[Carrier]])
   func theClientMoves(_ carriers: [Carrier]) {
     let world = World(configure: World.carriers(carriers))
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     let channels = world.client.channels.count
     world.client.move(to: IPAddress(ipv4: 0x0A00_0901), at: world.now)
     exchange.stream(for: .seconds(5), bothWays: true)
@@ -63,9 +59,7 @@ import Wire
   @Test(arguments: [[.tcp], [.udp], [.icmp], [.tcp, .udp]] as [[Carrier]])
   func theClientMovesTwice(_ carriers: [Carrier]) {
     let world = World(configure: World.carriers(carriers))
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     let channels = world.client.channels.count
     world.client.move(to: IPAddress(ipv4: 0x0A00_0901), at: world.now)
     exchange.stream(for: .milliseconds(30), bothWays: true)
@@ -83,9 +77,7 @@ import Wire
   @Test(arguments: [[.tcp], [.udp], [.icmp], [.tcp, .udp]] as [[Carrier]])
   func allChannelsAreGone(_ carriers: [Carrier]) {
     let world = World(configure: World.carriers(carriers))
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     let known = Set(world.client.channels.values.map(\.local))
     world.middlebox = { packet, direction in
       known.contains(direction == .toServer ? packet.source : packet.destination) ? nil : packet

@@ -78,9 +78,7 @@ import Wire
   /// Queues grow until the round trip is 1.5 s: all channels are late together, none is dead.
   @Test func bufferbloat() {
     let world = World()
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     let dials = world.client.dialCount
     for step in 1...75 {
       world.conditions.latency = .milliseconds(10 * step)

@@ -8,13 +8,9 @@ import Wire
 @Suite(.withoutAndWithKey) struct ProxyTests {
   /// A segment of the client's is lost in front of a real TCP, and nobody sends it again.
   @Test(arguments: [true, false]) func aTCPThatWaits(isSelective: Bool) throws {
-    let world = World(ports: 10_001...10_002, configure: World.carriers([.tcp, .udp]))
-    world.hasTrackers = false
-    world.connect()
-    let exchange = Exchange(world)
-    Self.stream(exchange, for: .seconds(1))
-    let receiver = StalledReceiver(world, ports: Self.tcpPorts(world), isSelective: isSelective)
-    world.middlebox = receiver.pass
+    let exchange = Self.exchange(ports: 10_001...10_002)
+    let world = exchange.world
+    Self.stall(world, isSelective: isSelective)
     Self.stream(exchange, for: .seconds(3))
     // Told once at each end: the server hears it on the channels that take their places.
     #expect(Self.told(world.client) == [true] && Self.told(world.server) == [true])
@@ -42,11 +38,8 @@ import Wire
   @Test func aTCPThatWaitsAndNoOtherWay() {
     let world = World(ports: 10_001...10_001)
     world.hasTrackers = false
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1), bothWays: true)
-    let receiver = StalledReceiver(world, ports: Self.tcpPorts(world), isSelective: true)
-    world.middlebox = receiver.pass
+    let exchange = world.connect(streaming: .seconds(1), bothWays: true)
+    Self.stall(world, isSelective: true)
     exchange.stream(for: .seconds(1), bothWays: true)
     let lost = exchange.lost
     exchange.stream(for: .seconds(5), bothWays: true)
@@ -59,11 +52,8 @@ import Wire
 
   /// The stream comes in other segments than it was sent in.
   @Test func aStreamThatIsCutAnew() {
-    let world = World(ports: 10_001...10_001, configure: World.carriers([.tcp, .udp]))
-    world.hasTrackers = false
-    world.connect()
-    let exchange = Exchange(world)
-    Self.stream(exchange, for: .seconds(1))
+    let exchange = Self.exchange(ports: 10_001...10_001)
+    let world = exchange.world
     world.middlebox = RecuttingSender(ports: Self.tcpPorts(world)).pass
     Self.stream(exchange, for: .seconds(3))
     #expect(Self.told(world.client) == [true] && Self.told(world.server) == [true])
@@ -98,13 +88,9 @@ import Wire
 
   /// Ports that were proxied are so for new channels, too; after an outage they are tried again.
   @Test func portsAreRemembered() throws {
-    let world = World(ports: 10_001...10_001, configure: World.carriers([.tcp, .udp]))
-    world.hasTrackers = false
-    world.connect()
-    let exchange = Exchange(world)
-    Self.stream(exchange, for: .seconds(1))
-    let receiver = StalledReceiver(world, ports: Self.tcpPorts(world), isSelective: true)
-    world.middlebox = receiver.pass
+    let exchange = Self.exchange(ports: 10_001...10_001)
+    let world = exchange.world
+    Self.stall(world, isSelective: true)
     Self.stream(exchange, for: .seconds(3))
     world.middlebox = nil
     world.client.reconnect(at: world.now)
@@ -170,6 +156,22 @@ import Wire
   }
 
   // MARK: -
+
+  /// Fake TCP and UDP to these ports, in use by eight apps, where no tracker judges what a proxy sends.
+  private static func exchange(ports: ClosedRange<UInt16>) -> Exchange {
+    let world = World(ports: ports, configure: World.carriers([.tcp, .udp]))
+    world.hasTrackers = false
+    world.connect()
+    let exchange = Exchange(world)
+    stream(exchange, for: .seconds(1))
+    return exchange
+  }
+
+  /// From now on a real TCP waits for a segment on each of the client's connections.
+  private static func stall(_ world: World, isSelective: Bool) {
+    world.middlebox =
+      StalledReceiver(world, ports: tcpPorts(world), isSelective: isSelective).pass
+  }
 
   /// Datagrams of eight apps both ways, on channels of every carrier.
   private static func stream(_ exchange: Exchange, for duration: Duration) {

@@ -9,9 +9,7 @@ import Wire
   @Test(arguments: [World.Direction.toServer, .toClient])
   func pathThatIsDeadOneWay(_ direction: World.Direction) {
     let world = World(ports: 10_001...10_006) { $0.schedule = .random }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     #expect(exchange.lost <= 4)
     world.lanes[10_003] = Lane(blackholed: [direction])
     exchange.stream(for: .seconds(1), bothWays: true)
@@ -27,9 +25,7 @@ import Wire
   /// One-way traffic needs no more than a report and a probe now and then, and no pure ACKs beside.
   @Test func reportsAreFew() {
     let world = World(ports: 10_001...10_001)
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1))
+    let exchange = world.connect(streaming: .seconds(1))
     world.resetTraffic()
     exchange.stream(for: .seconds(10))
     // Five reports a second, and two answers.
@@ -43,9 +39,7 @@ import Wire
   /// Lost reports alone doubt nothing.
   @Test func lostReports() {
     let world = World(ports: 10_001...10_002)
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1))
+    let exchange = world.connect(streaming: .seconds(1))
     var random = SplitMix64(seed: 8)
     world.middlebox = { packet, direction in
       direction == .toClient && UInt.random(in: 0..<4, using: &random) == 0 ? nil : packet

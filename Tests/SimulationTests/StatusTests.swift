@@ -44,9 +44,7 @@ import Wire
     let before = try #require(world.client.session(at: world.now))
     #expect(before.state == .connecting)
     #expect(before.channels.allSatisfy { $0.state == .dialling && $0.age == nil })
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1))
+    let exchange = world.connect(streaming: .seconds(1))
     world.conditions.isDown = true
     exchange.stream(for: .seconds(10))
     let silent = try #require(world.client.session(at: world.now))

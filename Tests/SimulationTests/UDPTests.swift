@@ -63,9 +63,7 @@ import Wire
   /// A carrier is blocked while datagrams flow: what was on it is lost, and no more.
   @Test(arguments: [true, false]) func carrierThatEnds(_ isUDP: Bool) {
     let world = World(configure: World.carriers([.tcp, .udp]))
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     world.middlebox = { packet, _ in packet.isUDP == isUDP ? nil : packet }
     exchange.stream(for: .seconds(3), bothWays: true)
     world.run(for: .seconds(1))
@@ -84,9 +82,7 @@ import Wire
       $0.carriers = [.udp]
       $0.schedule = .random
     }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(1), bothWays: true)
     let opened = world.client.counters.channelsOpened
     world.middlebox = Middlebox.rebinding(by: 12_000)
     world.hasTrackers = false

@@ -68,9 +68,7 @@ import Wire
       NamedKey(name: "client-\(number)", key: SecretKey { $0.set(UInt32(number + 1), at: 0) })
     }
     let world = Self.world(server: keys, client: [keys[217]])
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     world.run(for: .seconds(1))
     expectHonest(world, exchange)
     #expect(exchange.lost == 0)
@@ -149,9 +147,7 @@ import Wire
     let world = Self.world(server: [Self.key], client: [Self.key]) {
       $0.cipher = $0.isServer ? server : client
     }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: agree)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: agree)
     world.run(for: .seconds(1))
     expectHonest(world, exchange)
     #expect(exchange.delivered == (agree ? exchange.sent : 0))
@@ -167,9 +163,7 @@ import Wire
     let world = Self.world(server: [Self.key], client: [Self.key]) {
       $0.hasFastAES = $0.isServer ? server : client
     }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(1), bothWays: true)
     world.run(for: .seconds(1))
     #expect(exchange.settled.lost == 0)
   }
@@ -227,9 +221,7 @@ import Wire
   /// A server that was restarted is noticed by its token, without a probe.
   @Test func resetToken() throws {
     let world = Self.world(server: [Self.key], client: [Self.key])
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1))
+    let exchange = world.connect(streaming: .seconds(1))
     world.run(for: .milliseconds(100))
     world.restartServer(secret: 1234) { $0.keys = [Self.key] }
     exchange.forgetFlows()
@@ -251,9 +243,7 @@ import Wire
   @Test func otherTokens() {
     let world = Self.world(server: [Self.key], client: [Self.key])
     let recorder = Recorder(world)
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(1))
+    let exchange = world.connect(streaming: .seconds(1))
     world.restartServer(secret: 4321) { $0.keys = [Self.key] }
     exchange.forgetFlows()
     exchange.send(count: 40, size: 100)

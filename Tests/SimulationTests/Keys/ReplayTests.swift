@@ -40,9 +40,7 @@ import Wire
   @Test(arguments: [true, false]) func afterwards(isRestarted: Bool) {
     let world = Self.world()
     let recorder = Recorder(world)
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(2), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(2), bothWays: true)
     world.run(for: .seconds(1))
     exchange.settle()
     let captured = recorder.toServer

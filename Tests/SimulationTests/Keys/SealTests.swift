@@ -92,9 +92,7 @@ import Wire
       $0.limits.framesBeforeReplacement = 1000
       $0.limits.framesPerKey = 1500
     }
-    world.connect()
-    let exchange = Exchange(world)
-    exchange.stream(for: .seconds(60), bothWays: true)
+    let exchange = world.connect(streaming: .seconds(60), bothWays: true)
     world.run(for: .milliseconds(100))
     expectHonest(world, exchange)
     #expect(exchange.lost == 0)

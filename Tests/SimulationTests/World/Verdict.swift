@@ -31,10 +31,3 @@ extension Host {
     count { if case .dial = $0 { true } else { false } }
   }
 }
-
-extension World {
-  /// Lets the handshakes finish.
-  func connect() {
-    run(for: .seconds(1))
-  }
-}

@@ -135,6 +135,17 @@ final class World {
     now = end
   }
 
+  /// Lets the handshakes finish.
+  func connect() { run(for: .seconds(1)) }
+
+  /// Lets the handshakes finish, and an app stream for a while: what happens then finds it in use.
+  func connect(streaming duration: Duration, bothWays: Bool = false) -> Exchange {
+    connect()
+    let exchange = Exchange(self)
+    exchange.stream(for: duration, bothWays: bothWays)
+    return exchange
+  }
+
   /// Runs until `condition` holds; how long it took, nil where it never did within the limit.
   func run(
     upTo limit: Duration, until condition: () -> Bool
