@@ -57,16 +57,12 @@ extension UDPSocket {
   public func send(_ load: Load, until stop: Signal? = nil) throws -> Int {
     let pattern = Pattern(seed: load.seed)
     var batch = MessageBatch(count: 64, capacity: load.size)
-    let start = now()
+    var due = load.rate.map(DueCount.init)
     var sent = 0
     while sent < load.count, stop?.isRaised != true {
-      var due = 64
-      if let rate = load.rate {
-        let elapsed = (now() - start).wholeNanoseconds
-        due = min(64, Int(elapsed / 1000) * rate / 1_000_000 + 1 - sent)
-      }
-      let count = min(due, load.count - sent)
-      for index in 0..<max(count, 0) {
+      let limit = min(64, load.count - sent)
+      let count = due?.take(atMost: limit) ?? limit
+      for index in 0..<count {
         let number = UInt64(sent + index)
         batch.fill(index, length: load.size) { bytes in
           pattern.write(number, into: &bytes)
@@ -76,19 +72,19 @@ extension UDPSocket {
         try batch.send(count, over: file)
         sent += count
       }
-      if load.rate != nil { sleepThread(.milliseconds(1)) }
+      if due != nil { sleepThread(.milliseconds(1)) }
     }
     return sent
   }
 }
 
 /// How much is due by now of what is to happen so many times a second.
-public struct Pace: Sendable {
+public struct DueCount: Sendable {
   private let start = now()
   private let rate: Int
   private var taken = 0
 
-  /// A pace that begins now.
+  /// Of what begins now.
   public init(rate: Int) { self.rate = rate }
 
   /// Takes what is due and was not taken.
@@ -102,15 +98,15 @@ public struct Pace: Sendable {
 
 /// Calls `body` with runs of up to 128 of `0..<count`, `rate` numbers a second.
 public func paced(_ count: Int, rate: Int, _ body: (Range<Int>) throws -> Void) throws {
-  var pace = Pace(rate: rate)
+  var due = DueCount(rate: rate)
   var done = 0
   while done < count {
-    let due = pace.take(atMost: min(128, count - done))
-    if due == 0 {
+    let next = due.take(atMost: min(128, count - done))
+    if next == 0 {
       try pause(.milliseconds(1))
     } else {
-      try body(done..<done + due)
-      done += due
+      try body(done..<done + next)
+      done += next
     }
   }
 }

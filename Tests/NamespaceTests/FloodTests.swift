@@ -122,10 +122,10 @@ private func floodGarbage(
   var tap = try PacketTap(at: intruder)
   var random = SeededRandom(seed: 2)
   let models = try garbage(after: opening, using: &random)
-  var pace = Pace(rate: 10_000)
+  var due = DueCount(rate: 10_000)
   var sent = 0
   while sent < count {
-    var packets = (0..<pace.take(atMost: 64)).map { _ in syn(to: server, using: &random) }
+    var packets = (0..<due.take(atMost: 64)).map { _ in syn(to: server, using: &random) }
     try tap.receive { bytes in
       guard let answer = CapturedPacket(parsing: bytes)?.segment, answer.flags == [.syn, .ack]
       else { return }
@@ -171,6 +171,6 @@ private func floodHandshakes(
   _ count: Int, with key: NamedKey, from intruder: Host, to server: Host
 ) throws {
   var visitors = try Visitors(with: key, from: intruder, to: server, seed: 3)
-  var pace = Pace(rate: 1500)
-  while visitors.knocks < count { try visitors.proceed(beginning: pace.take(atMost: 64)) }
+  var due = DueCount(rate: 1500)
+  while visitors.knocks < count { try visitors.proceed(beginning: due.take(atMost: 64)) }
 }
