@@ -46,9 +46,8 @@ extension TunnelEngine {
       switch sort(packets, index, replies: &replies, at: now) {
       case .segment(let arrival):
         receive(arrival, of: &packets, into: &datagrams, replies: &replies, at: now)
-      case .noTCP:
-        if takeTooBig(packets[index], at: now) { continue }
-        receiveEcho(at: index, of: &packets, into: &datagrams, replies: &replies, at: now)
+      case .echo(let origin, let payload):
+        receive(payload, from: origin, of: &packets, into: &datagrams, replies: &replies, at: now)
       case .done: break
       }
     }
@@ -95,13 +94,13 @@ extension TunnelEngine {
   private enum Finding {
     /// Of fake TCP, on a channel.
     case segment(Arrival)
-    /// Of another protocol, and not looked at.
-    case noTCP
-    /// Dealt with: a handshake's, a stranger's, or dropped.
+    /// A tunnel's message on ICMP: where it comes from, and where what it carries lies in the batch.
+    case echo(Origin, Range<Int>)
+    /// Dealt with: a handshake's, a stranger's, a router's, or dropped.
     case done
   }
 
-  /// Finds out what a packet is; handshakes and strangers are dealt with.
+  /// Finds out what a packet is; handshakes, strangers and routers are dealt with.
   @inline(__always)
   private mutating func sort(
     _ packets: borrowing PacketBatch, _ index: Int, replies: inout SegmentBatch, at now: Instant
@@ -111,7 +110,7 @@ extension TunnelEngine {
       counters.drop(.malformed)
       return .done
     }
-    guard packet.protocolNumber == 6 else { return .noTCP }
+    guard packet.protocolNumber == 6 else { return sortMessage(packet, in: slot, at: now) }
     guard let segment = TCPSegment(packet.payload) else {
       counters.drop(.malformed)
       return .done
@@ -143,6 +142,16 @@ extension TunnelEngine {
       clientReceive(segment, on: channel, into: &replies, at: now)
     }
     return .done
+  }
+
+  /// A packet that is not TCP.
+  private mutating func sortMessage(
+    _ packet: borrowing IPPacket, in slot: PacketSlot, at now: Instant
+  ) -> Finding {
+    guard !takeTooBig(packet, at: now), let (origin, payload) = takeEcho(packet, in: slot) else {
+      return .done
+    }
+    return .echo(origin, payload)
   }
 
   /// The channel that a segment is for: the one of its four-tuple, or the one that waits there to be

@@ -70,23 +70,13 @@ extension TunnelEngine {
 
 // Receiving.
 extension TunnelEngine {
-  /// A packet that is not TCP.
-  mutating func receiveEcho(
-    at index: Int, of packets: inout PacketBatch, into datagrams: inout DatagramBatch,
-    replies: inout SegmentBatch, at now: Instant
-  ) {
-    guard let (origin, payload) = sortEcho(packets, index) else { return }
-    receive(payload, from: origin, of: &packets, into: &datagrams, replies: &replies, at: now)
-  }
-
   /// Where a message of a tunnel comes from, and where what it carries lies in the batch; nil where it is
   /// none. Anybody's pings, and our own requests that a kernel answered, have another badge.
-  private mutating func sortEcho(
-    _ packets: borrowing PacketBatch, _ index: Int
+  mutating func takeEcho(
+    _ packet: borrowing IPPacket, in slot: PacketSlot
   ) -> (Origin, Range<Int>)? {
-    let slot = packets.slot(index)
-    guard takesEchoes, let packet = IPPacket(packets[index]),
-      let message = EchoMessage(packet), message.header.kind == (dialer == nil ? .request : .reply)
+    guard takesEchoes, let message = EchoMessage(packet),
+      message.header.kind == (dialer == nil ? .request : .reply)
     else {
       counters.drop(.malformed)
       return nil

@@ -92,8 +92,8 @@ extension TunnelEngine {
 // ICMP.
 extension TunnelEngine {
   /// Takes a router's message about a segment of ours; false where it is none.
-  mutating func takeTooBig(_ bytes: RawSpan, at now: Instant) -> Bool {
-    guard let packet = IPPacket(bytes), let message = TooBigMessage(packet) else { return false }
+  mutating func takeTooBig(_ packet: borrowing IPPacket, at now: Instant) -> Bool {
+    guard let message = TooBigMessage(packet) else { return false }
     // Who has not seen the segment cannot know its sequence number (RFC 5927, section 4).
     guard let index = byTuple[message.tuple], channels[index].state == .open,
       channels[index].tcp?.isInFlight(message.sequence) == true
