@@ -62,7 +62,8 @@ let package = Package(
 
     // A bad network between two veth ends: what it does to packets, and the program that moves them.
     .target(
-      name: "LinkModel", dependencies: ["Wire"], path: "Tests/LinkModel", swiftSettings: settings),
+      name: "LinkModel", dependencies: ["Samples", "Wire"], path: "Tests/LinkModel",
+      swiftSettings: settings),
     .executableTarget(
       name: "LinkEmulator", dependencies: ["LinkModel", "NamespaceSupport", "CSockets", "Wire"],
       path: "Tests/LinkEmulator", swiftSettings: settings),
@@ -98,14 +99,16 @@ let package = Package(
       name: "CryptoTests", dependencies: ["Crypto", "Samples", "AllocationCounter"],
       swiftSettings: settings),
     .testTarget(
-      name: "RSockTests", dependencies: ["rsock", "Driver", "Engine", "Wire", argumentParser],
+      name: "RSockTests",
+      dependencies: ["rsock", "Driver", "Engine", "Wire", "Samples", argumentParser],
       exclude: ["Golden"], swiftSettings: settings),
     .testTarget(
-      name: "DriverTests", dependencies: ["Driver", "Engine", "Crypto", "Wire", logging],
+      name: "DriverTests",
+      dependencies: ["Driver", "Engine", "Crypto", "Wire", "Samples", logging],
       swiftSettings: settings),
     .testTarget(
       name: "KernelTests",
-      dependencies: ["Kernel", "Wire", "CLinux", "CMnl", "CCap", "SandboxProbe"],
+      dependencies: ["Kernel", "Wire", "CLinux", "CMnl", "CCap", "SandboxProbe", "Samples"],
       swiftSettings: settings),
     .testTarget(
       name: "EngineTests",

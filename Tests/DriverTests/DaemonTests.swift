@@ -2,6 +2,7 @@
 
 import Driver
 import Glibc
+import Samples
 import Testing
 
 @Suite("Runtime directory") struct RuntimeDirectoryTests {
@@ -90,10 +91,7 @@ import Testing
 
   @Test("A leftover with a longer number does not matter") func leftover() throws {
     let scratch = Scratch()
-    let file = "\(scratch.path)/client-30000.pid"
-    let old = unsafe fopen(file, "w")!
-    unsafe fputs("12345678901\n", old)
-    unsafe fclose(old)
+    let file = scratch.file("client-30000.pid", "12345678901\n")
     let owner = try PidFile(role: .client, port: 30000, in: try directory(scratch))
     #expect(contents(file) == "\(getpid())\n")
     _ = consume owner

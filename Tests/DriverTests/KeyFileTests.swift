@@ -4,6 +4,7 @@ import Crypto
 import Driver
 import Engine
 import Glibc
+import Samples
 import Testing
 
 @Suite("Key file") struct KeyFileTests {
@@ -15,10 +16,7 @@ import Testing
     _ text: String, mode: mode_t = 0o600, for role: ProcessRole = .server,
     in scratch: borrowing Scratch
   ) throws(StartError) -> [NamedKey] {
-    let path = scratch.path + "/keys"
-    let file = unsafe fopen(path, "w")!
-    unsafe fputs(text, file)
-    unsafe fclose(file)
+    let path = scratch.file("keys", text)
     unsafe chmod(path, mode)
     return try KeyFile(path, for: role).load()
   }

@@ -3,6 +3,7 @@
 import Driver
 import Glibc
 import Logging
+import Samples
 import Testing
 
 @Suite("Log") struct LoggingTests {

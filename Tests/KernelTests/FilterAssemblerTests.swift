@@ -2,6 +2,7 @@
 
 import CLinux
 import Kernel
+import Samples
 import Testing
 
 @Suite struct FilterAssemblerTests {
@@ -86,7 +87,7 @@ import Testing
   /// Random programs of forward branches, run by the interpreter and by following their labels.
   @Test(arguments: 0..<100)
   func randomBranchesGoWhereTheirLabelsAre(seed: Int) throws {
-    var random = SplitMix(state: UInt64(seed))
+    var random = SplitMix64(seed: UInt64(seed))
     var filter = FilterAssembler()
     let count = Int.random(in: 1...1200, using: &random)
     let ends = count..<count + 8
@@ -118,18 +119,5 @@ import Testing
       }
       #expect(interpret(program, packet) == .accepted(UInt32(place)))
     }
-  }
-}
-
-/// A small generator with a seed (Steele, Lea and Flood, 2014).
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

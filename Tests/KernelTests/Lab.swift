@@ -68,6 +68,21 @@ struct Lab: ~Copyable {
   }
 }
 
+extension Lab {
+  /// What nft lists of a role's table, and of one that is made by its text.
+  func listings(of role: Ruleset.Role) throws -> (table: [Substring], text: [Substring]) {
+    let ruleset = try inside { try Ruleset(role: role) }
+    let text = RulesetText.nft(role, table: "text", own: PortSet([1...1]))
+    try shell("ip netns exec \(name) nft -f - <<'EOF'\n\(text)EOF")
+    return (try listing(of: ruleset.table), try listing(of: "text"))
+  }
+
+  private func listing(of table: String) throws -> [Substring] {
+    try run("nft list table inet \(table)").split(separator: "\n").dropFirst()
+      .filter { !$0.contains("flags ") }
+  }
+}
+
 /// Asks again every 10 ms until `condition` holds; false when it does not within two seconds.
 func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
   for _ in 0..<200 {

@@ -2,6 +2,7 @@
 
 import CMnl
 import Kernel
+import Samples
 import Testing
 
 @Suite struct NetlinkMessageTests {
@@ -34,7 +35,7 @@ import Testing
   /// 200,000 mutated messages: nothing is read outside of them (a trap would end the test), and
   /// walking them ends.
   @Test func mutatedMessagesAreReadWithinTheirBounds() {
-    var random = SplitMix(state: 1)
+    var random = SplitMix64(seed: 1)
     var request = NetlinkRequest(sequence: 1)
     for _ in 0..<3 {
       request.begin(UInt16(RTM_NEWLINK), 0, ifinfomsg())

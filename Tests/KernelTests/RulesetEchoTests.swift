@@ -58,15 +58,9 @@ import Wire
     let lab = try Lab("icmptext")
     let both = Ruleset.Role.server(ports: Self.ports, protocols: [.tcp, .icmp])
     for role in Self.clients + [Self.server, both] {
-      let ruleset = try lab.inside { try Ruleset(role: role) }
-      let text = RulesetText.nft(role, table: "text", own: PortSet([1...1]))
-      try shell("ip netns exec \(lab.name) nft -f - <<'EOF'\n\(text)EOF")
-      let listings = try [ruleset.table, "text"].map {
-        try lab.run("nft list table inet \($0)").split(separator: "\n").dropFirst()
-          .filter { !$0.contains("flags ") }
-      }
-      #expect(listings[0] == listings[1])
-      #expect(listings[0].contains { $0.contains("type echo-reply @th,64,32 0x52534341") })
+      let (table, text) = try lab.listings(of: role)
+      #expect(table == text)
+      #expect(table.contains { $0.contains("type echo-reply @th,64,32 0x52534341") })
     }
   }
 

@@ -50,15 +50,9 @@ import Wire
       ports: Self.ports, hasDecoy: true, protocols: [.tcp, .icmp],
       holding: .rules(datagramPort: 65_535))
     for role in [Self.role, more] {
-      let ruleset = try lab.inside { try Ruleset(role: role) }
-      let text = RulesetText.nft(role, table: "text", own: PortSet([1...1]))
-      try shell("ip netns exec \(lab.name) nft -f - <<'EOF'\n\(text)EOF")
-      let listings = try [ruleset.table, "text"].map {
-        try lab.run("nft list table inet \($0)").split(separator: "\n").dropFirst()
-          .filter { !$0.contains("flags ") }
-      }
-      #expect(listings[0] == listings[1])
-      #expect(listings[0].contains { $0.contains("socket transparent 0-1 accept") })
+      let (table, text) = try lab.listings(of: role)
+      #expect(table == text)
+      #expect(table.contains { $0.contains("socket transparent 0-1 accept") })
     }
   }
 

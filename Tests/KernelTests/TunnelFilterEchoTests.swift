@@ -4,6 +4,7 @@
 import CLinux
 import Glibc
 import Kernel
+import Samples
 import Testing
 import Wire
 
@@ -46,7 +47,7 @@ import Wire
   func randomPacketsAreJudgedByTheirFields(
     protocols: [TunnelProtocol], family: AddressFamily
   ) throws {
-    var random = SplitMix(state: 1)
+    var random = SplitMix64(seed: 1)
     for isServer in [true, false] {
       let filter = try filter(isServer: isServer, family, protocols)
       var accepted = 0
@@ -94,7 +95,7 @@ import Wire
       close(raw)
     }
     try filter.attach(to: tap)
-    var random = SplitMix(state: 7)
+    var random = SplitMix64(seed: 7)
     var expected = 0
     for _ in 0..<1500 {
       var packet = Packet(.ipv4, from: [IPAddress("127.0.0.2")!], to: own, &random)
@@ -139,7 +140,7 @@ private struct Packet {
   /// A random one that is ours more often than chance would have it.
   init(
     _ family: AddressFamily, from source: [IPAddress], to destination: [IPAddress],
-    _ random: inout SplitMix
+    _ random: inout SplitMix64
   ) {
     self.init(family, source: source, destination: destination)
     let isIPv4 = family == .ipv4

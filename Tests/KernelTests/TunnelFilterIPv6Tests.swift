@@ -4,6 +4,7 @@
 import CLinux
 import Glibc
 import Kernel
+import Samples
 import Testing
 import Wire
 
@@ -28,7 +29,7 @@ import Wire
 
   @Test(arguments: [true, false])
   func randomPacketsAreJudgedByTheirFields(isServer: Bool) throws {
-    var random = SplitMix(state: isServer ? 1 : 2)
+    var random = SplitMix64(seed: isServer ? 1 : 2)
     let other = [IPAddress("192.0.2.7")!]
     let addresses = Self.own + other
     let filter =
@@ -110,7 +111,7 @@ import Wire
 
   /// As many as have room are told apart; of more, networks.
   @Test func manyAddressesFit() throws {
-    var random = SplitMix(state: 4)
+    var random = SplitMix64(seed: 4)
     for (count, isExact) in [(200, true), (5000, false)] {
       let own = (0..<UInt64(count)).map {
         IPAddress(high: 0x2001_0DB8_0000_0000 | $0 % 7, low: $0 << 32 | $0)
@@ -149,7 +150,7 @@ import Wire
       close(raw)
     }
     try filter.attach(to: tap)
-    var random = SplitMix(state: 7)
+    var random = SplitMix64(seed: 7)
     var expected = 0
     for _ in 0..<600 {
       var packet = Packet(own: Self.own, server: IPAddress("::1")!, &random)
@@ -188,7 +189,7 @@ private struct Packet {
   }
 
   /// A random one that is ours more often than chance would have it.
-  init(own: [IPAddress], server: IPAddress, _ random: inout SplitMix) {
+  init(own: [IPAddress], server: IPAddress, _ random: inout SplitMix64) {
     source = server
     destination = own.randomElement(using: &random)!
     let ports: [UInt16] = [80, 443, 1005, 61_000, 81, 999, 1011, 5]

@@ -4,6 +4,7 @@
 import CLinux
 import Glibc
 import Kernel
+import Samples
 import Testing
 import Wire
 
@@ -22,7 +23,7 @@ import Wire
 
   @Test(arguments: [true, false])
   func randomPacketsAreJudgedByTheirFields(isServer: Bool) throws {
-    var random = SplitMix(state: isServer ? 1 : 2)
+    var random = SplitMix64(seed: isServer ? 1 : 2)
     let filter =
       try isServer
       ? TunnelFilter.server(ports: Self.ports, addresses: Self.own)
@@ -42,7 +43,7 @@ import Wire
 
   @Test func aCutPacketIsRejectedWithoutItsPorts() throws {
     let filter = try TunnelFilter.server(ports: Self.ports, addresses: Self.own)
-    var random = SplitMix(state: 3)
+    var random = SplitMix64(seed: 3)
     for linkLength in [0, 14] {
       for options in 0...10 {
         var packet = Packet(own: Self.own, server: Self.server, ports: [443], &random)
@@ -96,7 +97,7 @@ import Wire
   /// On Ethernet the headers may be outside of the linear part: iwlwifi leaves them there.
   @Test func ethernetHeadersOutsideTheLinearPartAreRead() throws {
     let filter = try TunnelFilter.server(ports: Self.ports, addresses: Self.own)
-    var random = SplitMix(state: 4)
+    var random = SplitMix64(seed: 4)
     var packet = Packet(own: Self.own, server: Self.server, ports: [443], &random)
     packet.makeOurs(options: 0, linkLength: 14)
     var filtered = packet.filtered
@@ -106,7 +107,7 @@ import Wire
 
   @Test func noAddressAcceptsNothing() throws {
     let filter = try TunnelFilter.server(ports: Self.ports, addresses: [])
-    var random = SplitMix(state: 5)
+    var random = SplitMix64(seed: 5)
     var packet = Packet(own: Self.own, server: Self.server, ports: [443], &random)
     packet.makeOurs(options: 0, linkLength: 14)
     #expect(interpret(filter.instructions, packet.filtered) == .accepted(0))
@@ -116,7 +117,7 @@ import Wire
     let addresses = (0..<UInt32(600)).map { IPAddress(ipv4: 0x0A00_0000 + 2 * $0) }
     let ports = PortSet((0..<UInt16(500)).map { (1000 + 10 * $0)...(1004 + 10 * $0) })
     let filter = try TunnelFilter.server(ports: ports, addresses: addresses)
-    var random = SplitMix(state: 6)
+    var random = SplitMix64(seed: 6)
     for _ in 0..<2000 {
       var packet = Packet(own: addresses, server: Self.server, ports: [1], &random)
       packet.makeOurs(options: 2, linkLength: 14)
@@ -138,7 +139,7 @@ import Wire
     let near = (0..<UInt32(5000)).map { IPAddress(ipv4: 0x0A00_0000 + 2 * $0) }
     let far = IPAddress(ipv4: 0xC0A8_0001)
     let filter = try TunnelFilter.server(ports: Self.ports, addresses: near + [far])
-    var random = SplitMix(state: 8)
+    var random = SplitMix64(seed: 8)
     for (address, isAccepted) in [
       (near[0], true), (near[1], true), (near[4999], true), (far, true),
       (IPAddress(ipv4: near[0].ipv4 - 1), false),
@@ -161,7 +162,7 @@ import Wire
     }
     #expect(sizes[1] == sizes[0] + 1 && sizes[2] == sizes[1], "\(sizes)")
     let filter = try TunnelFilter.server(ports: PortSet([20_000...50_000]), addresses: Self.own)
-    var random = SplitMix(state: 9)
+    var random = SplitMix64(seed: 9)
     for port: UInt16 in [19_999, 20_000, 20_001, 35_000, 49_999, 50_000, 50_001] {
       var packet = Packet(own: Self.own, server: Self.server, ports: [port], &random)
       packet.makeOurs(options: 0, linkLength: 14)
@@ -183,7 +184,7 @@ import Wire
       close(raw)
     }
     try filter.attach(to: tap)
-    var random = SplitMix(state: 7)
+    var random = SplitMix64(seed: 7)
     var expected = 0
     for number in 0..<400 {
       var packet = Packet(own: own, server: Self.server, ports: [80, 443, 1005, 81, 999], &random)
@@ -221,7 +222,7 @@ private struct Packet {
   var type: UInt32
 
   /// A random one that is ours more often than chance would have it.
-  init(own: [IPAddress], server: IPAddress, ports: [UInt16], _ random: inout SplitMix) {
+  init(own: [IPAddress], server: IPAddress, ports: [UInt16], _ random: inout SplitMix64) {
     source = Int.random(in: 0..<4, using: &random) > 0 ? server : IPAddress(ipv4: 1)
     destination =
       Int.random(in: 0..<4, using: &random) > 0

@@ -3,6 +3,7 @@
 //   arrive ─► outage ─► block ─► blackhole ─► police ─► loss ─► bottleneck ─► delay, jitter ─► leave
 //                                                                       └──► held back ──────┘
 
+import Samples
 public import Wire
 
 /// An Ethernet link between a client and a server that does to packets what its settings say. The
@@ -19,11 +20,11 @@ public struct Link: Sendable {
   private var linkAddresses = BothWays<[UInt8]?>(nil)
   private var flows: FlowTable
   private var nextResets = Instant.distantFuture
-  private var random: SplitMix
+  private var random: SplitMix64
 
   /// A link that carries everything at once. What is random follows from `seed`.
   public init(seed: UInt64, flowLimit: Int = 65_536) {
-    random = SplitMix(seed: seed)
+    random = SplitMix64(seed: seed)
     flows = FlowTable(limit: flowLimit)
   }
 

@@ -1,5 +1,6 @@
 // What the link does to what it carries.
 
+import Samples
 import Wire
 
 /// A policer for each four-tuple: what exceeds it is dropped.
@@ -16,7 +17,7 @@ struct Share: Equatable, Sendable {
   /// The whole number that the share of `count` comes to.
   func of(_ count: Int) -> Int { count * millionths / 1_000_000 }
 
-  func takes(_ random: inout SplitMix) -> Bool {
+  func takes(_ random: inout SplitMix64) -> Bool {
     millionths > 0 && Int(random.next() % 1_000_000) < millionths
   }
 }
@@ -50,19 +51,4 @@ public struct Settings: Equatable, Sendable {
 
   /// Carries everything at once.
   public init() {}
-}
-
-/// The SplitMix64 generator (Steele, Lea, Flood 2014).
-struct SplitMix: RandomNumberGenerator, Sendable {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
-  }
 }

@@ -1,3 +1,4 @@
+import Samples
 import Testing
 import Wire
 
@@ -171,7 +172,7 @@ import Wire
 
   @Test func equalMomentsKeepTheirOrderAndOthersAreSorted() {
     var queue = ReleaseQueue()
-    var random = SplitMix(seed: 3)
+    var random = SplitMix64(seed: 3)
     var expected: [(time: Int64, slot: Int)] = []
     for slot in 0..<5000 {
       let time = Int64(random.next() % 200)

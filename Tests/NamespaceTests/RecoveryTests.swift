@@ -155,3 +155,20 @@ final class Chatter: Sendable {
     for thread in threads { thread.join() }
   }
 }
+
+/// The router of a tunnel that logs all it does (`-v`) gets another address: the channels go on behind it,
+/// and no new one is opened.
+func expectGoingOn(_ tunnel: Tunnel, behindAnotherAddressOf router: Router) throws {
+  let chatter = Chatter(tunnel)
+  try pause(.milliseconds(500))
+  let dials = tunnel.client.errors.count(of: "dialled")
+  try router.namespace.run(
+    "ip", "address", "delete", "10.77.2.1/24", "dev", Router.outside)
+  try router.namespace.run("ip", "address", "add", "10.77.2.9/24", "dev", Router.outside)
+  let delay = try chatter.timeToReturn(after: now())
+  #expect(delay < .seconds(1), "back after \(delay)")
+  try pause(.seconds(2))
+  try chatter.stop()
+  #expect(tunnel.server.errors.contains("10.77.2.9"), "\(tunnel.server.errors)")
+  #expect(tunnel.client.errors.count(of: "dialled") == dials, "\(tunnel.client.errors)")
+}

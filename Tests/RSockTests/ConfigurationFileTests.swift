@@ -2,6 +2,7 @@
 
 import Driver
 import Engine
+import Samples
 import Testing
 import Wire
 import rsock

@@ -1,6 +1,7 @@
 // Files that are wrong, not there, or not for this user to read or write.
 
 import Glibc
+import Samples
 import Testing
 
 @Suite("Wrong input in files") struct FileSentenceTests {

@@ -3,6 +3,7 @@
 import Driver
 import Engine
 import Glibc
+import Samples
 import Testing
 
 @Suite("Help") struct HelpTests {

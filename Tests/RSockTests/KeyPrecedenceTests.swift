@@ -2,6 +2,7 @@
 
 import Driver
 import Glibc
+import Samples
 import Testing
 import rsock
 

@@ -2,6 +2,7 @@
 // network namespace of its own.
 
 import Glibc
+import Samples
 import Testing
 
 @Suite("Process", .serialized) struct ProcessTests {

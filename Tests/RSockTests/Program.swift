@@ -1,6 +1,7 @@
 // Runs the built program as a user would, in a network namespace of its own.
 
 import Glibc
+import Samples
 import Testing
 
 /// How a program ended, and what it printed.
@@ -9,35 +10,6 @@ struct Outcome {
   var output: String
   var errors: String
   var hasDumpedCore: Bool
-}
-
-/// A directory that is removed with its files when this value ends.
-struct Scratch: ~Copyable {
-  let path: String
-
-  init() {
-    var template = Array("/tmp/rsk-c-XXXXXX".utf8CString)
-    path = unsafe String(cString: mkdtemp(&template)!)
-  }
-
-  deinit { _ = unsafe system("rm -rf \(path)") }
-
-  /// Writes a file and gives its path.
-  func file(_ name: String, _ text: String) -> String {
-    let file = unsafe fopen("\(path)/\(name)", "w")!
-    unsafe fputs(text, file)
-    unsafe fclose(file)
-    return "\(path)/\(name)"
-  }
-}
-
-/// The text of a file; empty where there is none.
-func contents(_ path: String) -> String {
-  guard let file = unsafe fopen(path, "r") else { return "" }
-  defer { unsafe fclose(file) }
-  var bytes = [UInt8](repeating: 0, count: 1 << 18)
-  let count = unsafe fread(&bytes, 1, bytes.count, file)
-  return String(decoding: bytes[..<count], as: UTF8.self)
 }
 
 /// A program that was started: its output goes to files in `scratch`.

@@ -1,5 +1,6 @@
 // The rules for setting by hand: nft and iptables themselves take them, in a namespace.
 
+import Samples
 import Testing
 
 @Suite("Rules") struct RulesTests {

@@ -2,6 +2,7 @@
 // environment of a process that is not dumpable can be read by root alone.
 
 import Glibc
+import Samples
 import Testing
 
 @Suite("Secrets", .serialized) struct SecretTests {

@@ -1,5 +1,6 @@
 // Every wrong option gives one sentence on standard error, and an exit code.
 
+import Samples
 import Testing
 
 @Suite("Wrong input") struct SentenceTests {

@@ -3,6 +3,7 @@
 import Driver
 import FoundationEssentials
 import Glibc
+import Samples
 import Testing
 
 @testable import rsock

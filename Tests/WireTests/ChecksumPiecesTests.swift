@@ -1,12 +1,13 @@
 // The checksum of pieces added one after the other against that of the whole.
 
+import Samples
 import Testing
 import Wire
 
 @Suite struct ChecksumPiecesTests {
   @Test("Pieces of any length sum to the same as the whole")
   func pieces() {
-    var random = SplitMix(state: 1)
+    var random = SplitMix64(seed: 1)
     for length in 0..<300 {
       let bytes = (0..<length).map { _ in UInt8(truncatingIfNeeded: random.next()) }
       var sum = Checksum()
@@ -26,18 +27,5 @@ import Wire
     for (index, byte) in bytes.enumerated() { sum += UInt32(byte) << (index % 2 == 0 ? 8 : 0) }
     while sum >> 16 != 0 { sum = (sum & 0xFFFF) + (sum >> 16) }
     return ~UInt16(sum)
-  }
-}
-
-/// A small random number generator with a seed (Vigna's SplitMix64).
-private struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
   }
 }

@@ -1,4 +1,5 @@
 import Samples
+import Testing
 import Wire
 
 extension SegmentBatch {
@@ -27,4 +28,23 @@ func array(_ bytes: RawSpan) -> [UInt8] {
   var array: [UInt8] = []
   for offset in bytes.byteOffsets { array.append(bytes.byte(at: offset)) }
   return array
+}
+
+/// Fills batches of every small size, with room for up to `largest` bytes: they refuse in time, and what
+/// they hold stays whole. `fill` gives the payload of each run.
+func expectFullBatchesWhole(
+  upTo largest: Int, _ packets: borrowing PacketBatch, filledBy fill: (inout SegmentBatch) -> [Int]
+) {
+  for pieces in 0...12 {
+    for arenaSize in stride(from: 0, through: largest, by: 8) {
+      var batch = SegmentBatch(runs: 3, pieces: pieces, arenaSize: arenaSize)
+      let sizes = fill(&batch)
+      #expect(batch.count == sizes.count)
+      for index in 0..<batch.count {
+        let packet = batch.packet(index, gatheredFrom: packets)
+        #expect(packet.count == 40 + sizes[index])
+        #expect(Int(packet.rawSpan.be16(at: 2)) == packet.count)
+      }
+    }
+  }
 }

@@ -191,22 +191,10 @@ private func write(_ byte: UInt8, over bytes: inout MutableRawSpan) {
     #expect(place == nil && copied == nil)
   }
 
-  /// Fills batches of every small size: they refuse in time, and what they hold stays whole.
   @Test func fullBatchRefusesAndStaysWhole() {
     var packets = PacketBatch(capacity: 1, slotSize: 100)
     packets.append(copying: [UInt8](repeating: 1, count: 100).rawSpan, source: Endpoint(.any, 0))
-    for pieces in 0...12 {
-      for arenaSize in stride(from: 0, through: 480, by: 8) {
-        var batch = SegmentBatch(runs: 3, pieces: pieces, arenaSize: arenaSize)
-        let sizes = fill(&batch)
-        #expect(batch.count == sizes.count)
-        for index in 0..<batch.count {
-          let packet = batch.packet(index, gatheredFrom: packets)
-          #expect(packet.count == 40 + sizes[index])
-          #expect(Int(packet.rawSpan.be16(at: 2)) == packet.count)
-        }
-      }
-    }
+    expectFullBatchesWhole(upTo: 480, packets, filledBy: fill)
   }
 
   /// Datagrams of 100 bytes and copied frames until nothing more goes in: the payload of each run.

@@ -123,21 +123,9 @@ private func packets(_ lengths: [Int]) -> PacketBatch {
     #expect(batch.append(copying: RawSpan()) == false)
   }
 
-  /// Fills batches of every small size: they refuse in time, and what they hold stays whole.
   @Test func fullBatchRefusesAndStaysWhole() {
     let packets = packets([100])
-    for pieces in 0...12 {
-      for arenaSize in stride(from: 0, through: 320, by: 8) {
-        var batch = SegmentBatch(runs: 3, pieces: pieces, arenaSize: arenaSize)
-        let sizes = fill(&batch)
-        #expect(batch.count == sizes.count)
-        for index in 0..<batch.count {
-          let packet = batch.packet(index, gatheredFrom: packets)
-          #expect(packet.count == 40 + sizes[index])
-          #expect(Int(packet.rawSpan.be16(at: 2)) == packet.count)
-        }
-      }
-    }
+    expectFullBatchesWhole(upTo: 320, packets, filledBy: fill)
   }
 
   /// Up to four datagrams of 100 bytes a run until nothing more goes in: the payload of each run.

@@ -18,6 +18,25 @@ func expectHonest(
   }
 }
 
+/// Thousands of datagrams both ways, of any size, alone and merged: all arrive.
+func expectThousandsBothWays(
+  _ world: World, sourceLocation: SourceLocation = #_sourceLocation
+) {
+  let exchange = Exchange(world)
+  exchange.send(size: 10)
+  world.connect()
+  for _ in 0..<60 {
+    exchange.send(count: 20, size: 1200, merged: true)
+    exchange.send(count: 10)
+    exchange.reply(count: 20, size: 1000, merged: true)
+    exchange.reply(count: 10)
+    world.run(for: .milliseconds(7))
+  }
+  world.run(for: .seconds(1))
+  expectHonest(world, exchange, sourceLocation: sourceLocation)
+  #expect(exchange.lost == 0, sourceLocation: sourceLocation)
+}
+
 extension Host {
   var connectedCount: Int {
     count { if case .connected = $0 { true } else { false } }
