@@ -42,6 +42,10 @@ func runClient(
 
 /// What a client adds to the loop.
 struct ClientRole: TunnelRole, ~Copyable {
+  /// How many source ports are drawn for a channel until one is fresh. The kernel draws a guard's, as
+  /// SO_REUSEADDR has it, from the odd ones of the lower half: 7,000 (`inet_csk_find_open_port`).
+  private static let draws = 16
+
   private let configuration: ClientConfiguration
   private var ruleset: Ruleset?
   /// Where the server may be; none while that is not known.
@@ -244,8 +248,12 @@ struct ClientRole: TunnelRole, ~Copyable {
   private mutating func dialTCP(
     _ slot: Int, _ way: NextHop, _ remote: Endpoint, _ tunnel: inout Tunnel
   ) throws(SystemError) {
-    let guarded = try GuardSocket(at: Endpoint(way.source, 0))
-    let tuple = FourTuple(local: guarded.endpoint, remote: remote)
+    var guarded = try GuardSocket(at: Endpoint(way.source, 0))
+    var tuple = FourTuple(local: guarded.endpoint, remote: remote)
+    for _ in 1..<Self.draws where !tunnel.engine.isFresh(tuple) {
+      guarded = try GuardSocket(at: Endpoint(way.source, 0))
+      tuple.local = guarded.endpoint
+    }
     try ruleset?.add(localPort: tuple.local.port)
     let channel = tunnel.engine.dial(
       slot: slot, tuple: tuple, path: way.path, into: &tunnel.segments, at: tunnel.now)
@@ -258,16 +266,26 @@ struct ClientRole: TunnelRole, ~Copyable {
   private mutating func dialUDP(
     _ slot: Int, _ way: NextHop, _ remote: Endpoint, _ tunnel: inout Tunnel
   ) throws(SystemError) {
-    let socket = try DatagramSocket(
-      carryingAt: Endpoint(way.source, 0), connectedTo: remote, interface: interface,
-      mark: configuration.tunnel.mark)
-    let tuple = FourTuple(local: try socket.endpoint(), remote: remote)
+    var socket = try carryingSocket(way, to: remote)
+    var tuple = FourTuple(local: try socket.endpoint(), remote: remote)
+    for _ in 1..<Self.draws where !tunnel.engine.isFresh(tuple) {
+      socket = try carryingSocket(way, to: remote)
+      tuple.local = try socket.endpoint()
+    }
     let port = tuple.local.port
     tunnel.wire.udp.add(socket, port: port)
     try tunnel.wire.udp.watch(port: port, tunnel.epoll)
     channels[port] = tunnel.engine.dial(
       slot: slot, tuple: tuple, path: way.datagramPath, into: &tunnel.segments, at: tunnel.now)
     tunnel.log.debug("channel \(tuple) on UDP dialled")
+  }
+
+  private func carryingSocket(
+    _ way: NextHop, to remote: Endpoint
+  ) throws(SystemError) -> DatagramSocket {
+    try DatagramSocket(
+      carryingAt: Endpoint(way.source, 0), connectedTo: remote, interface: interface,
+      mark: configuration.tunnel.mark)
   }
 
   /// The engine draws the identifier: there is nothing that could hold it.

@@ -55,6 +55,8 @@ struct Dialer {
   private var nextSlot = 0
   /// What the last channel without a port of its own has in its place.
   var lastIdentifier: UInt16?
+  /// What the channels that have ports had of late.
+  var latestPorts = LatestPorts()
 
   /// A plan with so many channels of each carrier to each port, and at most `limit` of each carrier:
   /// which ones have fewer then is drawn. A carrier without ports gets as many channels as the others.

@@ -19,6 +19,22 @@ import Wire
     #expect(seen.allSatisfy(ports.contains))
   }
 
+  /// They rest until so many others have been used; to another port of the server they are others.
+  @Test func latestPortsRest() {
+    func tuple(_ number: Int, to port: UInt16 = 10_001) -> FourTuple {
+      FourTuple(
+        local: Endpoint(.any, UInt16(30_000 + number)), remote: Endpoint(.any, port))
+    }
+    var latest = LatestPorts()
+    for number in 0..<LatestPorts.limit { latest.insert(tuple(number)) }
+    #expect((0..<LatestPorts.limit).allSatisfy { latest.contains(tuple($0)) })
+    #expect(!latest.contains(tuple(0, to: 10_002)))
+    for number in 0..<LatestPorts.limit / 2 { latest.insert(tuple(number, to: 10_002)) }
+    #expect(!latest.contains(tuple(LatestPorts.limit / 2 - 1)))
+    #expect(latest.contains(tuple(LatestPorts.limit / 2)))
+    #expect(latest.contains(tuple(0, to: 10_002)))
+  }
+
   /// As many to each port, and where that is too many, a few have one more than the others.
   @Test(arguments: [(3, 16, [3, 3, 3]), (6, 16, [5, 5, 6]), (64, 2, [0, 1, 1])])
   func severalChannelsToEachPort(_ each: Int, _ limit: Int, _ expected: [Int]) {

@@ -26,6 +26,27 @@ extension NamespaceTests {
       }
     }
 
+    /// The same where the kernel has 200 source ports to draw from: what the network has counted on a connection it
+    /// counts on where another one has its ports.
+    @Test(arguments: ["tcp", "udp"])
+    func portsRest(type: String) async throws {
+      let network = ["delay 10ms", "blackhole flows after 16384"]
+      try await withEmulatedLink(network) { client, link, server in
+        try client.namespace.run("sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40199")
+        var options = Tunnel.Options(.sealed)
+        options.type = type
+        options.client = ["--rotate=16k"]
+        let tunnel = try Tunnel(from: client, to: server, options)
+        let load = Load(size: 1000, rate: 100, duration: .seconds(5))
+        let (up, down) = try tunnel.exchange(up: load, down: load)
+        #expect(up.isComplete(load) && down.isComplete(load), "\(up) \(down)")
+        let report = try link.report()
+        let flows = try link.flows()
+        #expect(report.up[.blackholed] + report.down[.blackholed] == 0, "\(flows)")
+        try tunnel.stop()
+      }
+    }
+
     /// Connections that age do so without a gap, while one flow goes on.
     @Test func agedConnectionsAreReplaced() async throws {
       try await withTwoHosts { client, server in

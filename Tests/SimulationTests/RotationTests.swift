@@ -29,6 +29,19 @@ import Wire
     return world
   }
 
+  /// Ten seconds of a hundred datagrams a second each way.
+  private static func exchange(on world: World, _ sizes: (up: Int, down: Int)) -> Exchange {
+    let exchange = Exchange(world)
+    for _ in 0..<1000 {
+      exchange.send(size: sizes.up)
+      exchange.reply(size: sizes.down)
+      world.run(for: .milliseconds(10))
+    }
+    world.run(for: .seconds(1))
+    exchange.settle()
+    return exchange
+  }
+
   /// Each channel has another one in its place in time, and the app notices nothing.
   @Test(arguments: Carrier.allCases)
   func channelsAgeAtDifferentTimes(_ carrier: Carrier) {
@@ -65,18 +78,23 @@ import Wire
   func connectionsAreFrozen(_ carrier: Carrier, sizes: (up: Int, down: Int)) {
     let world = Self.world(Rotation(bytes: 16 << 10), carriers: [carrier])
     world.middlebox = Self.freezes(after: 16 << 10)
-    let exchange = Exchange(world)
-    for _ in 0..<1000 {
-      exchange.send(size: sizes.up)
-      exchange.reply(size: sizes.down)
-      world.run(for: .milliseconds(10))
-    }
-    world.run(for: .seconds(1))
-    exchange.settle()
+    let exchange = Self.exchange(on: world, sizes)
     #expect(exchange.lost == 0)
     let dials = sizes.up == 60 ? 18...80 : 120...400
     #expect(dials.contains(world.client.dialCount), "\(world.client.dialCount) connections")
     #expect(world.server.channels.count <= 24)
+    expectHonest(world, exchange)
+  }
+
+  /// The same, and the kernel draws source ports from few: the network counts on where a connection has the ports
+  /// of one before.
+  @Test(arguments: [Carrier.tcp, .udp]) func portsRest(_ carrier: Carrier) {
+    let world = Self.world(Rotation(bytes: 16 << 10), carriers: [carrier])
+    world.client.drawnPorts = 40_000...40_499
+    world.middlebox = Self.freezes(after: 16 << 10)
+    let exchange = Self.exchange(on: world, (1000, 1000))
+    #expect(exchange.lost == 0)
+    #expect((120...400).contains(world.client.dialCount), "\(world.client.dialCount) connections")
     expectHonest(world, exchange)
   }
 

@@ -4,6 +4,12 @@ internal import Crypto
 public import Wire
 
 extension TunnelEngine {
+  /// Whether none of the latest channels had these ports. Another source port is drawn where one had: the network
+  /// may still count what that one carried.
+  public func isFresh(_ tuple: FourTuple) -> Bool {
+    dialer?.latestPorts.contains(tuple) != true
+  }
+
   /// Answers `Event.dial`: opens a channel and sends its SYN, or knocks. Gives the channel's index. Where
   /// the carrier has no ports, the local port does not count.
   public mutating func dial(
@@ -11,7 +17,11 @@ extension TunnelEngine {
   ) -> Int {
     let kind = dialer?.slots[slot].carrier ?? .tcp
     var tuple = tuple
-    if !kind.hasPorts { tuple.local.port = drawIdentifier() }
+    if kind.hasPorts {
+      dialer?.latestPorts.insert(tuple)
+    } else {
+      tuple.local.port = drawIdentifier()
+    }
     let carrier = connection(kind, on: tuple, at: now)
     let allowance = Allowance(
       configuration.rotation.budget(&random), mtu: path.mtu, isClient: true)

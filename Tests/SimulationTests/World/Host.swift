@@ -25,6 +25,8 @@ final class Host {
   var hasRoute = true
   /// Addresses to which they do not.
   var unreachable: Set<IPAddress> = []
+  /// The source ports of which one is drawn for each dial, as the kernel does it; nil: they count up.
+  var drawnPorts: ClosedRange<UInt16>?
   /// Whether arrivals are kept.
   var keepsArrivals = true
   private(set) var arrivals: [Arrival] = []
@@ -36,6 +38,7 @@ final class Host {
   private(set) var largestRun = 0
 
   private var nextPort: UInt16
+  private var random: SplitMix64
   private var apps = PacketBatch(capacity: 64, slotSize: 65_536)
   private var received = PacketBatch(capacity: 64, slotSize: 65_536)
   private var datagrams = DatagramBatch(datagrams: 8192, arenaSize: 4 << 20)
@@ -53,6 +56,7 @@ final class Host {
     self.session = session ?? SessionID(high: secret, low: UInt64(address.ipv4))
     self.path = path
     nextPort = firstPort
+    random = SplitMix64(seed: secret)
     engine = TunnelEngine(
       configuration,
       entropy: Entropy(
@@ -267,11 +271,23 @@ final class Host {
     guard hasRoute, !unreachable.contains(remote.address) else {
       return engine.dialFailed(slot: slot, at: now)
     }
-    let tuple = FourTuple(local: Endpoint(address, nextPort), remote: remote)
-    nextPort = nextPort == .max ? 32_768 : nextPort + 1
+    let tuple = tuple(to: remote)
     let channel = engine.dial(slot: slot, tuple: tuple, path: path, into: &segments, at: now)
     channels[channel] = engine.channelTuples.first { $0.channel == channel }?.tuple
     collectSegments()
+  }
+
+  private func tuple(to remote: Endpoint) -> FourTuple {
+    guard let drawnPorts else {
+      defer { nextPort = nextPort == .max ? 32_768 : nextPort + 1 }
+      return FourTuple(local: Endpoint(address, nextPort), remote: remote)
+    }
+    var tuple: FourTuple
+    repeat {
+      let port = UInt16.random(in: drawnPorts, using: &random)
+      tuple = FourTuple(local: Endpoint(address, port), remote: remote)
+    } while !engine.isFresh(tuple)
+    return tuple
   }
 
   // What tests ask of the engine, which `#expect` cannot copy.
