@@ -33,6 +33,12 @@ extension Tunnel {
         on the way to \(named(name, peer)), session \(session), something ends TCP connections to port \(port), \
         as a transparent proxy or a TCP accelerator does, and datagrams are lost there: \(remedy)
         """)
+    case .moreChannels(let count):
+      log.notice(
+        """
+        datagrams are lost on all connections to \(peer) alike, as where a provider limits each: \
+        opening more, \(count) of each carrier in all
+        """)
     case .versionMismatch(let remote, let version):
       log.error("\(remote) speaks version \(version) of the protocol, which this rsock does not")
     case .cipherMismatch(let remote):

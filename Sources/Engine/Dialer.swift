@@ -57,6 +57,9 @@ struct Dialer {
   var lastIdentifier: UInt16?
   /// What the channels that have ports had of late.
   var latestPorts = LatestPorts()
+  /// The most channels of a carrier.
+  private let limit: Int
+  private var grownAt: Instant?
 
   /// A plan with so many channels of each carrier to each port, and at most `limit` of each carrier:
   /// which ones have fewer then is drawn. A carrier without ports gets as many channels as the others.
@@ -67,13 +70,30 @@ struct Dialer {
     self.server = server
     self.ports = ports
     self.carriers = carriers
+    self.limit = limit
     var all = (0..<ports.count).map { ports[$0] }
     let wanted = all.count * channelsPerPort
     if wanted > limit { all.shuffle(using: &random) }
-    // Carriers take turns, and so do ports, for during an outage the slots are dialled in this order.
-    for place in 0..<min(wanted, limit) {
-      slots += carriers.map { Slot(carrier: $0, port: $0.hasPorts ? all[place % all.count] : 0) }
-    }
+    for place in 0..<min(wanted, limit) { addSlots(to: all[place % all.count]) }
+  }
+
+  /// One channel more of each carrier. Carriers take turns, and so do ports, for during an outage the slots are
+  /// dialled in this order.
+  private mutating func addSlots(to port: UInt16) {
+    slots += carriers.map { Slot(carrier: $0, port: $0.hasPorts ? port : 0) }
+  }
+
+  /// Plans twice as many channels, or as many as there may be: of each carrier so many as it gives, nil where it
+  /// changes nothing. That is so too while channels are dialled and for a second after the last time, since what asks for
+  /// it has not seen those yet.
+  mutating func grow(at now: Instant) -> Int? {
+    let count = slots.count / carriers.count
+    if let grownAt, now - grownAt < .seconds(1) { return nil }
+    guard count < limit, slots.allSatisfy({ $0.pending == 0 }) else { return nil }
+    grownAt = now
+    // Of more ports than these as many channels are planned as there may be.
+    for place in count..<min(2 * count, limit) { addSlots(to: ports[place % ports.count]) }
+    return slots.count / carriers.count
   }
 
   /// Whether any slot wants a channel.

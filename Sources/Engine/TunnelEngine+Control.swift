@@ -74,6 +74,7 @@ extension TunnelEngine {
     case .report: receiveReport(payload, on: index, into: &replies, at: now)
     case .suspect: receiveSuspects(payload, on: index, into: &replies, at: now)
     case .close: receiveClose(on: index, into: &replies, at: now)
+    case .more: openMore(at: now)
     case .keepalive, .datagram, .copy, .fragment: break
     }
   }

@@ -113,6 +113,8 @@ public enum Event: Hashable, Sendable {
   /// datagrams; told once. `hasOthers`: the session has other carriers than fake TCP. On a server with keys,
   /// `keyName` is that of the client's.
   case proxied(SessionID, keyName: String?, port: UInt16, hasOthers: Bool)
+  /// Client: what is sent is lost on all channels alike, so there are to be this many of each carrier.
+  case moreChannels(count: Int)
   /// The other side speaks another version of the protocol; told once.
   case versionMismatch(remote: Endpoint, version: UInt8)
   /// The other side takes no cipher that this one takes; told once.

@@ -25,6 +25,8 @@ public enum FrameType: UInt8, Sendable {
   case keepalive = 8
   /// One whole datagram of the flow that may come on another channel as well; see `CopyHeader`.
   case copy = 9
+  /// A server's: what it sends is lost on all channels alike, and the client may open more.
+  case more = 10
 }
 
 /// The header of a plain frame.

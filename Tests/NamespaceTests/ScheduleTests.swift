@@ -44,6 +44,27 @@ extension NamespaceTests {
       }
     }
 
+    /// Each connection is limited to a rate that six do not make enough of: more are opened, both ways' losses end,
+    /// and it is said.
+    @Test(arguments: ["tcp", "udp"])
+    func limitedConnectionsBecomeMore(type: String) async throws {
+      let network = ["delay 5ms", "police tcp 4mbit 40k", "police udp 4mbit 40k"]
+      try await withEmulatedLink(network) { client, link, server in
+        let options = Tunnel.Options(.sealed, type: type, ports: "10001-10006")
+        let tunnel = try Tunnel(from: client, to: server, options)
+        let load = Load(size: 1400, rate: 30_000_000 / 8 / 1400, duration: .seconds(7))
+        let (up, down) = try tunnel.exchange(up: load, down: load)
+        #expect(up.received < up.sent && down.received < down.sent)
+        let channels = try client.status().sessions[0].channels
+        #expect((12...16).contains(channels.count { $0.state == "healthy" }))
+        let later = Load(size: 1400, rate: 30_000_000 / 8 / 1400, duration: .seconds(3), seed: 2)
+        let (laterUp, laterDown) = try tunnel.exchange(up: later, down: later)
+        #expect(laterUp.isComplete(later) && laterDown.isComplete(later), "\(laterUp) \(laterDown)")
+        #expect(tunnel.client.errors.contains("opening more, 12 of each carrier in all"))
+        try tunnel.stop()
+      }
+    }
+
     /// The carrier that the flow is on is blocked on the way, and the other one is there.
     @Test(arguments: ["adaptive", "redundant"])
     func oneOfTwoCarriersIsBlocked(_ schedule: String) async throws {

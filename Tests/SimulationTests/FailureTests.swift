@@ -196,7 +196,7 @@ import Wire
 
   /// Anything may happen, for an hour: the tables stay small and the pair recovers.
   @Test(arguments: UInt64(1)...3) func chaos(_ seed: UInt64) {
-    let world = World(seed: seed)
+    let world = World(maxChannels: 10, seed: seed)
     world.hasTrackers = false
     var random = SplitMix64(seed: seed)
     let exchange = Exchange(world)

@@ -29,7 +29,8 @@ struct Network: Sendable {
       commands: path + ["blackhole ports 50% after 1M"], rounds: 1),
   ]
 
-  /// The least share of kcptun alone on the clean path that issue 5 asks for; nil where it asks for none.
+  /// The least share of kcptun alone on the clean path that issue 5 asks for; nil where it asks for none. The policers'
+  /// sum is that of one connection to each port.
   func target(_ way: Way, alone: Double) -> Double? {
     guard case .rsock(let carrier) = way, alone > 0 else { return nil }
     switch name {

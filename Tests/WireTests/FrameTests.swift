@@ -17,8 +17,7 @@ private func parse(_ wire: [UInt8], at offset: Int) -> FrameHeader? {
   @Test(
     arguments: [
       (.datagram, 1), (.fragment, 2), (.probe, 3), (.answer, 4), (.report, 5), (.suspect, 6),
-      (.close, 7),
-      (.keepalive, 8),
+      (.close, 7), (.keepalive, 8), (.copy, 9), (.more, 10),
     ] as [(FrameType, UInt8)])
   func typesHaveTheirNumbers(type: FrameType, number: UInt8) {
     #expect(type.rawValue == number)

@@ -1,5 +1,5 @@
-// What the reports of one channel add up to: how much of what is sent on it is lost, and how sure that
-// is.
+// What reports add up to: how much of what is sent on a channel is lost, and how sure that is; and what became of
+// all that a session sent lately.
 
 internal import Wire
 
@@ -52,5 +52,24 @@ struct Evidence: Sendable {
     let variance = variance + (other.frames < Self.least ? 0 : other.variance)
     let beyond = loss - other.loss - margin
     return beyond > 0 && beyond * beyond > Self.certainty * Self.certainty * variance
+  }
+}
+
+/// What became of the frames of a session that reports told of since its last judgement.
+struct Losses {
+  private(set) var sent = 0.0
+  private(set) var arrived = 0.0
+  /// The lost ones, but for what channels lose more than the best one.
+  private(set) var common = 0.0
+  /// The part that the best channel loses.
+  let ofBest: Double
+
+  init(ofBest: Double) { self.ofBest = ofBest }
+
+  /// Takes in the frames of one channel, which loses `excess` more than the best one.
+  mutating func add(_ frames: (sent: UInt64, arrived: UInt64), excess: Double) {
+    sent += Double(frames.sent)
+    arrived += Double(frames.arrived)
+    common += Double(frames.sent) * (1 - excess) - Double(frames.arrived)
   }
 }

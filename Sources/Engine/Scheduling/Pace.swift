@@ -48,9 +48,10 @@ struct Pace: Sendable {
     return mark - load
   }
 
-  /// How long until there is room where there is less than none.
+  /// How long until there is room where there is less than none; not so long that what comes meanwhile, and asks for
+  /// a higher rate, is not heeded.
   func wait(for room: Double) -> Duration {
-    .nanoseconds(Int64(max(0, min(-room / rate, 1)) * 1e9))
+    .nanoseconds(Int64(max(0, min(-room / rate, Self.burst)) * 1e9))
   }
 
   /// Notes that so much waits.

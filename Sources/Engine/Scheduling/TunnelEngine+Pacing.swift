@@ -9,16 +9,15 @@ internal import Wire
 
 // How fast.
 extension TunnelEngine {
-  /// Follows what is sent of what is spread. That frames are lost which all channels lose, `lost` of `sent`, begins
-  /// it.
-  mutating func adjustPace(_ session: Int, sent: Double, lost: Double, at now: Instant) {
+  /// Follows what is sent of what is spread. What all channels lose begins it.
+  mutating func adjustPace(_ session: Int, _ losses: Losses, at now: Instant) {
     guard hasCandidate(session) else { return }
     if sessions[session].scheduler.pace != nil {
       let load = channels[leastLoaded(session)].standing.load
       sessions[session].scheduler.pace?.measure(load: load, at: now)
     } else if sessions[session].scheduler.mayPace(at: now),
-      sent >= 16 * Double(sessions[session].scheduler.chosen.count),
-      lost > sent * Scheduler.lossLimit, pacedCount < limits.pacedSessions
+      losses.sent >= 16 * Double(sessions[session].scheduler.chosen.count),
+      losses.common > losses.sent * Scheduler.lossLimit, pacedCount < limits.pacedSessions
     {
       beginPace(session, at: now)
     }
@@ -37,9 +36,9 @@ extension TunnelEngine {
   /// The session has one flow less that is spread. The last one ends the pace; what still waits goes at once.
   mutating func endSpread(_ session: Int, at now: Instant) {
     sessions[session].scheduler.spreadCount -= 1
-    guard !sessions[session].scheduler.isSpread, sessions[session].scheduler.pace != nil else {
-      return
-    }
+    guard !sessions[session].scheduler.isSpread else { return }
+    sessions[session].scheduler.growth = nil
+    guard sessions[session].scheduler.pace != nil else { return }
     sessions[session].scheduler.pace = nil
     pacedCount -= 1
     timers.schedule(.pacing(session), at: now)
@@ -74,11 +73,12 @@ extension TunnelEngine {
   ) -> Bool {
     guard isPaced(datagram.flow), !datagram.hasWaited else { return false }
     let session = flows[datagram.flow].session
-    guard sessions[session].waiting?.first != nil || pacedRoom(session, at: now) <= 0,
+    let isFirst = sessions[session].waiting?.first == nil
+    guard !isFirst || pacedRoom(session, at: now) <= 0,
       sessions[session].waiting?.append(
         datagrams.bytes(datagram.payload), of: datagram.flow, datagram.id) == true
     else { return false }
-    lookAtWaiting(of: session, at: now)
+    if isFirst { lookAtWaiting(of: session, at: now) }
     return true
   }
 

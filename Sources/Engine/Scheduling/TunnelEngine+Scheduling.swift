@@ -111,6 +111,12 @@ extension TunnelEngine {
     sessions[session].scheduler.spreadCount += 1
     sessions[session].scheduler.spreadAt = now
     sessions[session].scheduler.pace?.restart(at: now)
+    if sessions[session].scheduler.spreadCount == 1,
+      sessions[session].scheduler.schedule == .adaptive
+    {
+      sessions[session].scheduler.growth = Growth(
+        channels: sessions[session].candidates.count, spreadAt: now)
+    }
     sessions[session].scheduler.lastLossy = now
     for index in sessions[session].channels {
       channels[index].standing.pardon()
@@ -147,26 +153,26 @@ extension TunnelEngine {
     }
     compareRoundTrips(session, into: &segments, at: now)
     noteLosses(session, at: now)
-    judgeLosses(session, at: now)
+    let losses = judgeLosses(session)
+    adjustPace(session, losses, at: now)
+    grow(session, losses, into: &segments, at: now)
     shift(session)
     refreshChosen(session)
   }
 
-  /// What a channel loses more than the best one is its share's fault; what all lose, the pace's.
-  private mutating func judgeLosses(_ session: Int, at now: Instant) {
-    guard let best = bestEvidence(session) else { return }
+  /// Judges what each channel loses more than the best one.
+  private mutating func judgeLosses(_ session: Int) -> Losses {
+    guard let best = bestEvidence(session) else { return Losses(ofBest: 0) }
     let isSpread = sessions[session].scheduler.isSpread
     let isSmoothed = sessions[session].scheduler.pace?.isSmoothing == true
-    var (sent, lost) = (0.0, 0.0)
+    var losses = Losses(ofBest: best.loss)
     for index in sessions[session].candidates where channels[index].standing.recent.sent > 0 {
       let excess = channels[index].standing.judge(
         against: best, isSpread: isSpread, isSmoothed: isSmoothed)
       if !isSpread { channels[index].standing.share *= 1 - excess }
-      let recent = channels[index].standing.recent
-      sent += Double(recent.sent)
-      lost += Double(recent.sent) * (1 - excess) - Double(recent.arrived)
+      losses.add(channels[index].standing.recent, excess: excess)
     }
-    adjustPace(session, sent: sent, lost: lost, at: now)
+    return losses
   }
 
   /// What the best channel loses that a flow could move to. Where flows are spread all are in use, and

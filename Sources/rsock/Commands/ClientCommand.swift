@@ -19,7 +19,7 @@ package struct ClientOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Open so many channels to a port, 1-64. (default: 1)", valueName: "count"))
+      "Open so many channels to a port at first, 1-64. (default: 1)", valueName: "count"))
   var channels: String?
 
   @Option(

@@ -11,7 +11,7 @@ import Wire
   private static func load(
     rate: Int, clump: Int, configure: (inout EngineConfiguration) -> Void = { _ in }
   ) -> Load {
-    let world = World(ports: ports, configure: configure)
+    let world = World(ports: ports, maxChannels: 6, configure: configure)
     world.connect()
     for port in ports {
       world.lanes[port] = Lane(policers: [.toServer: Policer(rate: 2_000_000, burst: 5_000)])

@@ -261,7 +261,8 @@ final class Host {
       case .channelMoved(let channel, let tuple): channels[channel] = tuple
       case .channelClosed(let channel, _): channels[channel] = nil
       case .flowClosed, .connected, .disconnected, .unanswered, .sessionEnded, .versionMismatch,
-        .cipherMismatch, .largestDatagram, .stranger, .serverAnswered, .proxied:
+        .cipherMismatch, .largestDatagram, .stranger, .serverAnswered, .proxied,
+        .moreChannels:
         break
       }
     }

@@ -60,6 +60,9 @@ final class World {
   var udpMemory = Duration.seconds(30)
   /// When something last passed, by the two ends, the client's first.
   private var mappings: [FourTuple: Instant] = [:]
+  /// What limits each flow, in each direction by itself; nil where nothing does.
+  var flowPolicer: Policer?
+  private var flowPolicers: [FourTuple: Policer] = [:]
   /// Whether there are trackers at all.
   var hasTrackers = true
   /// Packets larger than the sender's MTU.
@@ -193,12 +196,20 @@ final class World {
     guard let packet = middlebox.map({ $0(packet, direction) }) ?? packet else { return }
     let port = direction == .toServer ? packet.destination.port : packet.source.port
     let side = packet.isUDP ? \World.udpLanes : \World.lanes
-    guard self[keyPath: side][port]?.passes(packet.bytes.count, direction, at: now) != false
+    guard self[keyPath: side][port]?.passes(packet.bytes.count, direction, at: now) != false,
+      isWithinLimit(packet)
     else { return }
     let lane = self[keyPath: side][port] ?? Lane()
     if happens(conditions.lossPerMille) || happens(lane.lossPerMille) { return }
     enqueue(packet, delay: lane.delay)
     if happens(conditions.duplicationPerMille) { enqueue(packet, delay: lane.delay) }
+  }
+
+  /// Whether the policer of the packet's flow and direction passes it.
+  private func isWithinLimit(_ packet: Packet) -> Bool {
+    guard let flowPolicer else { return true }
+    let flow = FourTuple(local: packet.source, remote: packet.destination)
+    return flowPolicers[flow, default: flowPolicer].passes(packet.bytes.count, at: now)
   }
 
   /// The judgement of the tracker at the end where packets of this direction start.
