@@ -49,7 +49,9 @@ import Wire
       let world = World(
         ports: 10_001...10_001, family: family, configure: World.carriers([carrier]))
       world.connect()
-      let limit = world.client.session(at: world.now)?.largestDatagram
+      let limit = world.client.channels.keys.first.flatMap {
+        world.client.largestDatagram(channel: $0)
+      }
       let exchange = Exchange(world)
       for size in [limit ?? 0, (limit ?? 0) + 1, 9000] { exchange.send(count: 5, size: size) }
       world.run(for: .seconds(1))

@@ -9,9 +9,12 @@ import Wire
     { packet, _ in packet.bytes.count > limit ? nil : packet }
   }
 
-  /// The largest datagrams that all of the client's and all of the server's channels carry whole.
+  /// The largest datagrams that the client's and the server's channels carry whole.
   private static func largest(_ world: World) -> Set<Int> {
-    Set([world.client, world.server].compactMap { $0.session(at: world.now)?.largestDatagram })
+    Set(
+      [world.client, world.server].flatMap { host in
+        host.channels.keys.compactMap { host.largestDatagram(channel: $0) }
+      })
   }
 
   /// What was told of sizes, in order.
