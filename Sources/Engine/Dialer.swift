@@ -23,6 +23,9 @@ struct Dialer {
     /// Dials in a row that were not answered.
     var failures = 0
 
+    /// Whether its first channel is being dialled.
+    var isNew: Bool { channel == nil && pending > 0 && failures == 0 }
+
     /// How long after a dial the next one is made while other slots have channels: longer and longer, for
     /// the port, or the carrier, may be blocked for good.
     var pause: Duration {
@@ -84,12 +87,12 @@ struct Dialer {
   }
 
   /// Plans twice as many channels, or as many as there may be: of each carrier so many as it gives, nil where it
-  /// changes nothing. That is so too while channels are dialled and for a second after the last time, since what asks for
+  /// changes nothing. That is so too while new ones are dialled and for a second after the last time, since what asks for
   /// it has not seen those yet.
   mutating func grow(at now: Instant) -> Int? {
     let count = slots.count / carriers.count
     if let grownAt, now - grownAt < .seconds(1) { return nil }
-    guard count < limit, slots.allSatisfy({ $0.pending == 0 }) else { return nil }
+    guard count < limit, !slots.contains(where: \.isNew) else { return nil }
     grownAt = now
     // Of more ports than these as many channels are planned as there may be.
     for place in count..<min(2 * count, limit) { addSlots(to: ports[place % ports.count]) }

@@ -35,6 +35,25 @@ import Wire
     #expect(latest.contains(tuple(0, to: 10_002)))
   }
 
+  /// Twice as many each time, in the order of the ports, up to the limit; not while new ones are dialled.
+  @Test func grows() {
+    var random = SplitMix64(seed: 1)
+    var dialer = Dialer(
+      server: .any, ports: PortSet([10_001...10_003]), carriers: [.tcp, .udp], limit: 8,
+      random: &random)
+    let now = Instant(nanoseconds: 5_000_000_000)
+    dialer.slots[5].pending = 1
+    #expect(dialer.grow(at: now) == nil)
+    dialer.slots[5].failures = 1
+    #expect(dialer.grow(at: now) == 6)
+    #expect(dialer.slots.count == 12)
+    #expect(dialer.grow(at: now + .milliseconds(999)) == nil)
+    #expect(dialer.grow(at: now + .seconds(1)) == 8)
+    #expect(dialer.grow(at: now + .seconds(2)) == nil)
+    let ports = dialer.slots.filter { $0.carrier == .udp }.map(\.port)
+    #expect(ports == [10_001, 10_002, 10_003, 10_001, 10_002, 10_003, 10_001, 10_002])
+  }
+
   /// As many to each port, and where that is too many, a few have one more than the others.
   @Test(arguments: [(3, 16, [3, 3, 3]), (6, 16, [5, 5, 6]), (64, 2, [0, 1, 1])])
   func severalChannelsToEachPort(_ each: Int, _ limit: Int, _ expected: [Int]) {

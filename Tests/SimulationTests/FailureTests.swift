@@ -196,7 +196,7 @@ import Wire
 
   /// Anything may happen, for an hour: the tables stay small and the pair recovers.
   @Test(arguments: UInt64(1)...3) func chaos(_ seed: UInt64) {
-    let world = World(maxChannels: 10, seed: seed)
+    let world = World(seed: seed)
     world.hasTrackers = false
     var random = SplitMix64(seed: seed)
     let exchange = Exchange(world)
@@ -225,6 +225,8 @@ import Wire
     exchange.settle()
     #expect(exchange.sent - sent <= exchange.delivered - delivered)
     #expect(exchange.strangers == 0)
-    #expect(world.client.channels.count == 10)
+    // Where all lost alike for long there were to be as many as may be.
+    let hasGrown = world.client.count { if case .moreChannels = $0 { true } else { false } } > 0
+    #expect(world.client.channels.count == (hasGrown ? 16 : 10))
   }
 }

@@ -57,8 +57,8 @@ struct Evidence: Sendable {
 
 /// What became of the frames of a session that reports told of since its last judgement.
 struct Losses {
-  private(set) var sent = 0.0
-  private(set) var arrived = 0.0
+  private(set) var sent: UInt64 = 0
+  private(set) var arrived: UInt64 = 0
   /// The lost ones, but for what channels lose more than the best one.
   private(set) var common = 0.0
   /// The part that the best channel loses.
@@ -68,8 +68,8 @@ struct Losses {
 
   /// Takes in the frames of one channel, which loses `excess` more than the best one.
   mutating func add(_ frames: (sent: UInt64, arrived: UInt64), excess: Double) {
-    sent += Double(frames.sent)
-    arrived += Double(frames.arrived)
+    sent &+= frames.sent
+    arrived &+= frames.arrived
     common += Double(frames.sent) * (1 - excess) - Double(frames.arrived)
   }
 }

@@ -4,89 +4,100 @@
 
 internal import Wire
 
-/// The wish for more channels, of one session and direction, while flows are spread.
+/// The wish for more channels, of one session and direction.
 struct Growth: Sendable {
-  /// What is sent so soon after channels, or a pace, came into use does not count.
+  /// What is sent so soon after channels came into use does not count, and so many round trips after more were asked
+  /// for.
   private static let settling = Duration.seconds(1)
-  /// For so long frames are counted, and two times in a row too many have to be lost: what an outage lost comes at once.
+  private static let roundTrips = 4
+  /// For so long frames are counted; in two such times in a row too many have to be lost, for what an outage lost
+  /// comes in one.
   private static let interval = Duration.seconds(1)
-  /// Fewer frames than this in that time say nothing.
-  private static let least = 100.0
-  /// So often in a row more is asked for where the peer opens none: the asking may be lost as well.
+  /// Fewer frames say nothing.
+  private static let least: UInt64 = 1000
+  /// So often in a row more is asked for where none come: the asking may be lost as well.
   private static let patience = 5
 
-  /// What a number of channels did.
-  private struct Yield {
-    let channels: Int
-    /// The part of the frames that was lost.
-    let loss: Double
-    /// Frames a second that arrived.
-    let rate: Double
+  /// Frames of one interval, or of several.
+  private typealias Frames = (sent: UInt64, arrived: UInt64)
 
-    /// Whether these channels are worth having, beside those there were before.
-    func isBetter(than before: Yield) -> Bool {
-      rate > before.rate * 1.25 || loss < before.loss * 0.75
-    }
-  }
-
-  /// The most channels that there were.
-  private var channels: Int
-  private var since: Instant
-  private var sent = 0.0
-  private var arrived = 0.0
-  private var wasLossy = false
-  /// What there was when more were asked for.
-  private var before: Yield?
+  /// The most channels that there were, but for a few that came for others.
+  private var channels = 0
+  private var since = Instant(nanoseconds: 0)
+  private var current: Frames = (0, 0)
+  /// Those of the intervals before, if too many were lost in each.
+  private var lossy: Frames = (0, 0)
+  /// What was lost on how many channels when more were asked for.
+  private var before: (channels: Int, evidence: Evidence)?
   private var asked = 0
-  /// Whether more channels did nothing for what is lost, or there are none to be had.
-  private var isOver = false
+  /// Until when no more are asked for, since those that came did nothing for what is lost, or none came; and how long
+  /// that is the next time.
+  private var restsUntil = Instant(nanoseconds: 0)
+  private var rest = Duration.seconds(600)
 
-  init(channels: Int, spreadAt now: Instant) {
-    self.channels = channels
-    since = now + Self.settling
+  /// Flows are spread over so many channels from now on. Nothing is counted before their shares follow what passes.
+  mutating func begin(channels: Int, at now: Instant) {
+    self.channels = max(self.channels, channels)
+    restart(at: now + Self.settling)
   }
 
-  /// Notes how many channels there are. True where they are more than ever: what each lost of a larger part of what
-  /// is sent says little of what it will lose from now on.
+  /// Notes how many channels there are. True where they are many more than ever: what each lost of a larger part of
+  /// what is sent says little of what it will lose from now on.
   mutating func note(channels: Int, at now: Instant) -> Bool {
-    guard channels > self.channels else { return false }
+    guard Self.areMany(channels, beside: self.channels) else { return false }
     self.channels = channels
-    restart(at: max(now + Self.settling, since))
-    wasLossy = false
+    restart(at: now + Self.settling)
+    asked = 0
     return true
   }
+
+  /// Whether so many channels are more than a few that are there while others make room for them.
+  private static func areMany(_ count: Int, beside before: Int) -> Bool { count * 4 >= before * 5 }
 
   /// Takes in what became of what was sent since the last time. True where more channels are to be opened.
-  mutating func wantsMore(_ losses: Losses, at now: Instant) -> Bool {
-    guard !isOver, now >= since else { return false }
-    sent += losses.sent
-    arrived += losses.arrived
+  mutating func wantsMore(_ losses: Losses, roundTrip: Duration, at now: Instant) -> Bool {
+    guard now >= since, now >= restsUntil else { return false }
+    current.sent += losses.sent
+    current.arrived += losses.arrived
     guard now - since >= Self.interval else { return false }
-    defer { restart(at: now) }
-    let isLossy =
-      sent >= Self.least && arrived < sent * (1 - Scheduler.lossLimit)
+    let sum = (sent: lossy.sent + current.sent, arrived: lossy.arrived + current.arrived)
+    let wasLossy = lossy.sent > 0
+    lossy = isLossy(losses) ? sum : (0, 0)
+    (since, current) = (now, (0, 0))
+    guard wasLossy, lossy.sent >= Self.least else { return false }
+    restart(at: now + roundTrip * Self.roundTrips)
+    return asks(sum, at: now)
+  }
+
+  private func isLossy(_ losses: Losses) -> Bool {
+    Double(current.arrived) < Double(current.sent) * (1 - Scheduler.lossLimit)
       && losses.ofBest > Scheduler.lossLimit / 2
-    defer { wasLossy = isLossy }
-    guard isLossy, wasLossy else { return false }
-    let seconds = Double((now - since).wholeNanoseconds) / 1e9
-    return asks(Yield(channels: channels, loss: 1 - arrived / sent, rate: arrived / seconds))
   }
 
-  private mutating func restart(at now: Instant) {
-    since = now
-    (sent, arrived) = (0, 0)
+  private mutating func restart(at start: Instant) {
+    since = start
+    (current, lossy) = ((0, 0), (0, 0))
   }
 
-  private mutating func asks(_ yield: Yield) -> Bool {
-    if let before, yield.channels > before.channels {
-      asked = 0
-      isOver = !yield.isBetter(than: before)
-    } else {
-      isOver = asked == Self.patience
+  private mutating func asks(_ frames: Frames, at now: Instant) -> Bool {
+    var evidence = Evidence()
+    evidence.add(sent: frames.sent, arrived: frames.arrived, at: now)
+    if let before, Self.areMany(channels, beside: before.channels) {
+      // A tenth less is lost, for sure: more channels were worth having.
+      let isBetter = before.evidence.exceeds(evidence, by: before.evidence.loss / 10)
+      guard isBetter else { return takeRest(at: now) }
+    } else if asked == Self.patience {
+      return takeRest(at: now)
     }
-    guard !isOver else { return false }
-    before = yield
+    before = (channels, evidence)
     asked += 1
     return true
+  }
+
+  private mutating func takeRest(at now: Instant) -> Bool {
+    restsUntil = now + rest
+    rest = min(rest * 2, .seconds(6 * 3600))
+    (before, asked) = (nil, 0)
+    return false
   }
 }

@@ -48,8 +48,8 @@ struct Pace: Sendable {
     return mark - load
   }
 
-  /// How long until there is room where there is less than none; not so long that what comes meanwhile, and asks for
-  /// a higher rate, is not heeded.
+  /// How long until there is room where there is less than none; `burst` at most, for what comes meanwhile may ask for a
+  /// higher rate.
   func wait(for room: Double) -> Duration {
     .nanoseconds(Int64(max(0, min(-room / rate, Self.burst)) * 1e9))
   }

@@ -22,8 +22,8 @@ struct Scheduler: Sendable {
   var spreadAt = Instant(nanoseconds: 0)
   /// How evenly those are sent; nil where they are sent as they come.
   var pace: Pace?
-  /// Whether more channels are needed; nil where no flow is spread.
-  var growth: Growth?
+  /// Whether more channels are needed while any flow is spread.
+  var growth = Growth()
 
   init(_ schedule: Schedule, at now: Instant) {
     self.schedule = schedule

@@ -16,8 +16,8 @@ extension TunnelEngine {
       let load = channels[leastLoaded(session)].standing.load
       sessions[session].scheduler.pace?.measure(load: load, at: now)
     } else if sessions[session].scheduler.mayPace(at: now),
-      losses.sent >= 16 * Double(sessions[session].scheduler.chosen.count),
-      losses.common > losses.sent * Scheduler.lossLimit, pacedCount < limits.pacedSessions
+      losses.sent >= 16 * sessions[session].scheduler.chosen.count,
+      losses.common > Double(losses.sent) * Scheduler.lossLimit, pacedCount < limits.pacedSessions
     {
       beginPace(session, at: now)
     }
@@ -36,9 +36,9 @@ extension TunnelEngine {
   /// The session has one flow less that is spread. The last one ends the pace; what still waits goes at once.
   mutating func endSpread(_ session: Int, at now: Instant) {
     sessions[session].scheduler.spreadCount -= 1
-    guard !sessions[session].scheduler.isSpread else { return }
-    sessions[session].scheduler.growth = nil
-    guard sessions[session].scheduler.pace != nil else { return }
+    guard !sessions[session].scheduler.isSpread, sessions[session].scheduler.pace != nil else {
+      return
+    }
     sessions[session].scheduler.pace = nil
     pacedCount -= 1
     timers.schedule(.pacing(session), at: now)

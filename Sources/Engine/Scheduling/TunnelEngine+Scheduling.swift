@@ -111,12 +111,8 @@ extension TunnelEngine {
     sessions[session].scheduler.spreadCount += 1
     sessions[session].scheduler.spreadAt = now
     sessions[session].scheduler.pace?.restart(at: now)
-    if sessions[session].scheduler.spreadCount == 1,
-      sessions[session].scheduler.schedule == .adaptive
-    {
-      sessions[session].scheduler.growth = Growth(
-        channels: sessions[session].candidates.count, spreadAt: now)
-    }
+    sessions[session].scheduler.growth.begin(
+      channels: sessions[session].candidates.count, at: now)
     sessions[session].scheduler.lastLossy = now
     for index in sessions[session].channels {
       channels[index].standing.pardon()

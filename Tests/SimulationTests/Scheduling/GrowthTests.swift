@@ -35,19 +35,52 @@ import Wire
     expectHonest(world)
   }
 
+  /// Round trips of a satellite's, 600 ms.
+  @Test func farAway() {
+    let world = Self.world(limit: 3_000_000, maxChannels: 64)
+    world.conditions.latency = .milliseconds(300)
+    world.run(for: .seconds(5))
+    let load = Load(world, rate: 40_000_000)
+    load.run(for: .seconds(40))
+    load.finish()
+    #expect(Self.steps(world) == [12, 24])
+    #expect(load.loss(32, 38) < 0.02)
+    expectHonest(world)
+  }
+
   /// What the server sends is limited: it says so, and the client opens more.
   @Test func limitedDown() {
     let world = Self.world(limit: 3_000_000)
     let exchange = Exchange(world)
     exchange.stream(for: .seconds(1))
-    let end = world.now + .seconds(20)
-    while world.now < end {
-      exchange.reply(count: 20, size: Protection.largestDatagram)
-      world.run(for: .milliseconds(6))
+    func reply(for duration: Duration) {
+      let end = world.now + duration
+      while world.now < end {
+        exchange.reply(count: 20, size: Protection.largestDatagram)
+        world.run(for: .milliseconds(6))
+      }
+      world.run(for: .milliseconds(100))
+      exchange.settle()
     }
-    exchange.settle()
+    reply(for: .seconds(11))
     #expect(Self.steps(world) == [12, 16])
     #expect(world.client.channels.count == 16)
+    let lost = exchange.lost
+    #expect(lost > 1000)
+    reply(for: .seconds(4))
+    #expect(exchange.lost == lost)
+    expectHonest(world)
+  }
+
+  /// A port that is blocked, and channels that make room for others, hinder nothing.
+  @Test func unsteady() {
+    let world = Self.world(limit: 4_000_000) { $0.rotation = Rotation(bytes: 4 << 20) }
+    world.lanes[10_006] = .dead
+    let load = Load(world, rate: 30_000_000)
+    load.run(for: .seconds(14))
+    load.finish()
+    #expect(Self.steps(world).first == 12)
+    #expect(load.loss(9, 14) < 0.02)
     expectHonest(world)
   }
 
@@ -85,12 +118,15 @@ import Wire
     #expect(1 - load.loss(6, 20) > 0.9 * 18 / 40)
   }
 
-  /// Where all lose alike, and not for the load, more channels are tried once.
+  /// Where all lose alike, and not for the load, more channels are tried once, though flows begin anew.
   @Test func lossy() {
     let world = Self.world(limit: nil, maxChannels: 64)
     for port in Self.ports { world.lanes[port] = Lane(lossPerMille: 50) }
     let load = Load(world, rate: 20_000_000)
-    load.run(for: .seconds(20))
+    for _ in 0..<3 {
+      load.run(for: .seconds(25))
+      world.run(for: .seconds(15))
+    }
     load.finish()
     #expect(Self.steps(world) == [12])
   }

@@ -9,9 +9,10 @@ import Wire
 
   /// A load in clumps, on channels that let 2 Mbit/s and 5 kB at once pass.
   private static func load(
-    rate: Int, clump: Int, configure: (inout EngineConfiguration) -> Void = { _ in }
+    rate: Int, clump: Int, maxChannels: Int = 16,
+    configure: (inout EngineConfiguration) -> Void = { _ in }
   ) -> Load {
-    let world = World(ports: ports, maxChannels: 6, configure: configure)
+    let world = World(ports: ports, maxChannels: maxChannels, configure: configure)
     world.connect()
     for port in ports {
       world.lanes[port] = Lane(policers: [.toServer: Policer(rate: 2_000_000, burst: 5_000)])
@@ -28,6 +29,8 @@ import Wire
     #expect(load.loss(4, 10) < 0.02)
     #expect(load.longestDelay <= .milliseconds(150))
     #expect(load.repeated == 0)
+    #expect(load.portCount == 6)
+    #expect(load.world.client.channels.count == 6)
     expectHonest(load.world)
   }
 
@@ -42,7 +45,7 @@ import Wire
 
   /// Much more than passes: what passes does, and nothing is later than it must.
   @Test func overload() {
-    let load = Self.load(rate: 20_000_000, clump: 50)
+    let load = Self.load(rate: 20_000_000, clump: 50, maxChannels: 6)
     load.run(for: .seconds(20))
     load.finish()
     // Headers are policed too: 48 bytes to 1,400.
@@ -53,7 +56,7 @@ import Wire
 
   /// A small flow beside one that is paced keeps to its own channel and does not wait.
   @Test func besides() {
-    let load = Self.load(rate: 20_000_000, clump: 20)
+    let load = Self.load(rate: 20_000_000, clump: 20, maxChannels: 6)
     load.run(for: .seconds(6))
     let small = Load(load.world, rate: 100_000, size: 100, clump: 1, app: 2)
     (load.other, small.other) = (small, load)
