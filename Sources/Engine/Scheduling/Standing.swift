@@ -70,10 +70,12 @@ struct Standing: Sendable {
   /// Compares its losses with the best channel's. Gives by how much it loses more, 0 where that is not
   /// sure. Two strikes in a row make flows leave it. Where they are spread its load may be the cause, so
   /// it takes twelve, and that others lose nothing or that its share is small; where clumps are
-  /// smoothed others may lose nothing though load is the cause.
+  /// smoothed others may lose nothing though load is the cause. Once even the best one loses more than it, for sure,
+  /// flows may come back.
   mutating func judge(against best: Evidence, isSpread: Bool, isSmoothed: Bool) -> Double {
     guard evidence.exceeds(best, by: Self.tolerance) else {
       strikes = 0
+      if best.exceeds(evidence, by: Self.tolerance) { isAvoided = false }
       return 0
     }
     strikes += evidence.exceeds(best, by: Self.heavy) ? 2 : 1
