@@ -42,7 +42,8 @@ func runClient(
 
 /// What a client adds to the loop.
 struct ClientRole: TunnelRole, ~Copyable {
-  /// How many source ports are drawn for a channel until one is fresh. The kernel draws a guard's, as
+  /// How many source ports are drawn for a channel until one is fresh; else, and where there is no other, the last one
+  /// will do. The kernel draws a guard's, as
   /// SO_REUSEADDR has it, from the odd ones of the lower half: 7,000 (`inet_csk_find_open_port`).
   private static let draws = 16
 
@@ -251,7 +252,8 @@ struct ClientRole: TunnelRole, ~Copyable {
     var guarded = try GuardSocket(at: Endpoint(way.source, 0))
     var tuple = FourTuple(local: guarded.endpoint, remote: remote)
     for _ in 1..<Self.draws where !tunnel.engine.isFresh(tuple) {
-      guarded = try GuardSocket(at: Endpoint(way.source, 0))
+      guard let other = try? GuardSocket(at: Endpoint(way.source, 0)) else { break }
+      guarded = other
       tuple.local = guarded.endpoint
     }
     try ruleset?.add(localPort: tuple.local.port)
@@ -269,7 +271,8 @@ struct ClientRole: TunnelRole, ~Copyable {
     var socket = try carryingSocket(way, to: remote)
     var tuple = FourTuple(local: try socket.endpoint(), remote: remote)
     for _ in 1..<Self.draws where !tunnel.engine.isFresh(tuple) {
-      socket = try carryingSocket(way, to: remote)
+      guard let other = try? carryingSocket(way, to: remote) else { break }
+      socket = other
       tuple.local = try socket.endpoint()
     }
     let port = tuple.local.port

@@ -1,4 +1,4 @@
-// Which ports a client's latest connections had, so that none is opened again.
+// Which ports a client's latest connections had, so that others are drawn where there are such.
 
 internal import Wire
 
