@@ -121,6 +121,10 @@ extension CapturedPacket {
       version == 6 || folded(sum(bytes.extracting(0..<headerCount))) == 0xFFFF
     largestPacket = total
     segmentCount = 1
+    let udpHeader = headerCount + 8
+    if number == 17, let size = segmentSize, size > 0, total > udpHeader + size {
+      largestPacket = udpHeader + size
+    }
     guard isTCP, !isFragment else { return }
     let content = bytes.extracting(headerCount..<total)
     let (source, destination) = bytes.addresses

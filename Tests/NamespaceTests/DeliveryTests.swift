@@ -147,7 +147,10 @@ func expectTwentyThousandASecond(
     #expect(down.isComplete(load), "server to client: \(down)")
     let judges = try capture.finish()
     #expect(judges.capture.isClean, "\(judges.capture)")
-    #expect(judges.capture.acknowledgesSparingly, "\(judges.capture)")
+    // With both carriers it is UDP that may have the load.
+    if options.type == "tcp" || judges.capture.dataSegments >= load.count {
+      #expect(judges.capture.acknowledgesSparingly, "\(judges.capture)")
+    }
     #expect(judges.window.invalid == 0, "\(judges.window)")
     try tunnel.stop()
   }
