@@ -217,7 +217,7 @@ final class End {
       case .flowClosed(let flow): flows.remove(flow)
       case .stranger(let stranger): receive(stranger)
       case .channelMoved, .connected, .disconnected, .unanswered, .sessionEnded, .largestDatagram,
-        .versionMismatch, .cipherMismatch, .serverAnswered, .proxied:
+        .versionMismatch, .cipherMismatch, .serverAnswered, .proxied, .moreChannels:
         break
       }
     }
